@@ -1,0 +1,213 @@
+"""Every task of the repository, each in an environment of its own.
+
+``nox`` alone runs the checks that a change must pass. A package is whatever has a
+``pyproject.toml`` under ``packages/``, and ``zoo/``: adding one needs no edit here.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tomllib
+from functools import cached_property
+from pathlib import Path
+
+import nox
+
+ROOT = Path(__file__).parent
+WORKERS = str(min(8, os.cpu_count() or 2))
+# A worker per core; more threads than that only make them wait for one another.
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS_PARALLELISM": "0"}
+OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.reuse_venv = "yes"
+nox.options.sessions = ["lint", "imports", "types", "tests"]
+
+
+class Package:
+    """One distribution of the workspace, read from its ``pyproject.toml``."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.project = tomllib.loads((folder / "pyproject.toml").read_text("utf-8"))["project"]
+        self.name: str = self.project["name"]
+
+    @property
+    def requirements(self) -> list[str]:
+        """The names of the distributions that this one declares at run time."""
+        return [_name(line) for line in self.project.get("dependencies", [])]
+
+    @cached_property
+    def family(self) -> list[Package]:
+        """This package and the workspace packages that it declares, directly or not."""
+        found = {self.name: self}
+        for name in self.requirements:
+            if name in PACKAGES:
+                found |= {package.name: package for package in PACKAGES[name].family}
+        return list(found.values())
+
+    def editable(self, *extras: str) -> list[str]:
+        """What an installer needs to hear; only extras that the package declares are asked."""
+        known = [extra for extra in extras if extra in self.extras]
+        return ["-e", f"{self.folder}[{','.join(known)}]" if known else str(self.folder)]
+
+    @property
+    def extras(self) -> dict[str, list[str]]:
+        """The optional dependencies."""
+        return self.project.get("optional-dependencies", {})
+
+
+def _name(requirement: str) -> str:
+    """The distribution in a requirement such as ``torch>=2.6``."""
+    stop = next((i for i, c in enumerate(requirement) if c in "<>=!~[; "), len(requirement))
+    return requirement[:stop]
+
+
+PACKAGES = {
+    package.name: package
+    for package in map(
+        Package,
+        [path.parent for path in sorted(ROOT.glob("packages/*/pyproject.toml"))] + [ROOT / "zoo"],
+    )
+}
+EACH = [nox.param(name, id=name) for name in PACKAGES]
+
+
+def _install(session: nox.Session, *arguments: str) -> None:
+    """Install under the tested versions, except where nothing may be installed (--no-venv)."""
+    if not isinstance(session.virtualenv, nox.virtualenv.PassthroughEnv):
+        session.install("-c", str(ROOT / "constraints.txt"), *arguments)
+
+
+def _editable(packages: list[Package], *extras: str) -> list[str]:
+    return [part for package in packages for part in package.editable(*extras)]
+
+
+def _pytest(session: nox.Session, *arguments: str, env: dict[str, str] | None = None) -> None:
+    session.run("python", "-m", "pytest", *arguments, env={**OFFLINE, **(env or {})})
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Compose the example scenes and lay them out on one sheet: demo/contact-sheet.png."""
+    _install(session, *_editable(list(PACKAGES.values())))
+    session.run("python", "scripts/contact_sheet.py", *session.posargs, env=OFFLINE)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run everything that a CPU can test: every package's tests and those across packages."""
+    _install(session, *_editable(list(PACKAGES.values()), "test"), "import-linter")
+    _pytest(session, "-n", WORKERS, "--dist", "worksteal", *session.posargs, env=ONE_THREAD)
+
+
+@nox.session(name="tests-cpu")
+@nox.parametrize("package", EACH)
+def tests_cpu(session: nox.Session, package: str) -> None:
+    """Test one package with nothing installed but what it declares."""
+    this = PACKAGES[package]
+    _install(session, *_editable(this.family[1:]), *this.editable("test"))
+    _pytest(session, *_own_tests(session, this), "-m", _selection(this), env=ONE_THREAD)
+
+
+@nox.session(name="tests-cuda", default=False)
+@nox.parametrize("package", EACH)
+def tests_cuda(session: nox.Session, package: str) -> None:
+    """Test one package on a GPU; a missing GPU is a failure. Works with --no-venv."""
+    this = PACKAGES[package]
+    _install(session, *_editable(list(PACKAGES.values())), *this.editable("test"))
+    env = {**OFFLINE, "COMPOSE_REQUIRE_CUDA": "1"}
+    if isinstance(session.virtualenv, nox.virtualenv.PassthroughEnv):
+        env["PYTHONPATH"] = _source_path(session)
+    # Exit code 5 says that the package has no test for a GPU.
+    session.run(
+        *("python", "-m", "pytest", *_own_tests(session, this), "-m", "cuda"),
+        *session.posargs,
+        env=env,
+        success_codes=[0, 5],
+    )
+
+
+def _own_tests(session: nox.Session, package: Package) -> list[str]:
+    folder = package.folder / "tests"
+    if not folder.is_dir():
+        session.skip(f"{package.name} has no tests")
+    return [str(folder)]
+
+
+def _selection(package: Package) -> str:
+    """A test that needs a checkpoint runs where the package brings the zoo along."""
+    return "" if any(p.name == "compose-zoo" for p in package.family) else "not weights"
+
+
+def _source_path(session: nox.Session) -> str:
+    """Folders that stand in for installed packages, entry points included."""
+    made = session.run("python", "scripts/source_path.py", silent=True)
+    return str(made).strip()
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and formatting."""
+    _install(session, "ruff")
+    session.run("ruff", "check", *(session.posargs or ["."]))
+    session.run("ruff", "format", "--check", *(session.posargs or ["."]))
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check types; compose-core strictly."""
+    _install(session, *_editable(list(PACKAGES.values()), "test"), "nox", "pyright[nodejs]")
+    session.run("pyright", "--pythonpath", _python(session), *session.posargs)
+
+
+def _python(session: nox.Session) -> str:
+    found = shutil.which("python", path=os.pathsep.join(session.bin_paths or []))
+    return found or sys.executable
+
+
+@nox.session
+def imports(session: nox.Session) -> None:
+    """Check who may import whom."""
+    _install(session, *_editable(list(PACKAGES.values())), "import-linter")
+    session.run("lint-imports", *session.posargs)
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Build a wheel of every package into dist/."""
+    _install(session, "build", "hatchling")
+    _build(session, ROOT / "dist")
+
+
+def _build(session: nox.Session, folder: Path) -> None:
+    for stale in folder.glob("*.whl"):
+        stale.unlink()
+    for package in PACKAGES.values():
+        session.run(
+            *("python", "-m", "build", "--wheel", "--no-isolation"),
+            *("--outdir", str(folder), str(package.folder)),
+            silent=True,
+        )
+
+
+@nox.session(name="install-check", default=False)
+@nox.parametrize("package", EACH)
+def install_check(session: nox.Session, package: str) -> None:
+    """Install one package's wheels alone and start each of its console commands."""
+    this = PACKAGES[package]
+    wheels = Path(session.create_tmp()).resolve()
+    _install(session, "build", "hatchling")
+    _build(session, wheels)
+    session.run("python", "scripts/clean_install.py", str(wheels), *_wheels_of(this, wheels))
+
+
+@nox.session(default=False)
+def lowest(session: nox.Session) -> None:
+    """Run the fast tests with the lowest versions that the packages declare."""
+    everything = _editable(list(PACKAGES.values()), "test")
+    session.install("--resolution", "lowest-direct", *everything)
+    _pytest(session, "-n", WORKERS, "-m", "not slow", "packages", "zoo", env=ONE_THREAD)
