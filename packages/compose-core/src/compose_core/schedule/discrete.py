@@ -1,0 +1,147 @@
+"""Variance-preserving diffusion in discrete time: the schedule of Stable Diffusion and its kin."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, cast, final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from compose_core.errors import ScheduleError
+from compose_core.schedule.betas import betas_from_config
+from compose_core.schedule.level import Level, Schedule, as_time, check_steps
+
+Spacing = Literal["leading", "trailing", "linspace"]
+
+_SPACINGS: tuple[Spacing, ...] = ("leading", "trailing", "linspace")
+_PURE_NOISE = 2.0**-24  # stands for alpha_bar = 0 between two times, where log-SNR is infinite
+_SAME_ANGLE = 1e-12  # levels closer than this (radians) are one level
+
+
+@final
+class DiscreteVP(Schedule):
+    r"""`alpha = sqrt(alpha_bar_t)`, `sigma = sqrt(1 - alpha_bar_t)` (Ho et al. 2020).
+
+    `t` counts 0..T-1, as the networks of diffusers want it. Between two integers the log-SNR is
+    interpolated linearly. The clean level carries `t = 0`.
+
+    Args:
+        betas: Variances `(T,)` of the forward steps, in (0, 1]. `alpha_bar` is accumulated in
+            their own dtype: float32 gives the tables of diffusers bit for bit.
+        spacing: Which of the T times a sampler visits; table 2 of arXiv 2305.08891.
+        steps_offset: Added to the times of `leading` spacing.
+        set_alpha_to_one: Whether a sampler ends clean, or (as SD 1 was configured) at `t = 0`.
+
+    Raises:
+        ScheduleError: Betas outside (0, 1] or not a vector, or an unknown spacing.
+    """
+
+    def __init__(
+        self,
+        betas: Tensor,
+        *,
+        spacing: Spacing = "leading",
+        steps_offset: int = 0,
+        set_alpha_to_one: bool = True,
+    ) -> None:
+        if betas.dim() != 1 or len(betas) < 2 or not bool(((betas > 0) & (betas <= 1)).all()):
+            span = f"shape {tuple(betas.shape)}, from {betas.min()} to {betas.max()}"
+            raise ScheduleError("impossible betas", got=span, expected="(T,) values in (0, 1]")
+        if spacing not in _SPACINGS:
+            raise ScheduleError("unknown timestep spacing", got=spacing, expected=_SPACINGS)
+        self.spacing: Spacing = spacing
+        self.steps_offset = steps_offset
+        self.set_alpha_to_one = set_alpha_to_one
+        self.alphas_cumprod = (1 - betas).cumprod(0).double()
+        positive = self.alphas_cumprod[self.alphas_cumprod > 0]
+        floored = self.alphas_cumprod.clamp_min(min(_PURE_NOISE, float(positive.min()) / 2))
+        self._noisiness = (1 - floored).log() - floored.log()  # -log SNR, ascending in t
+        if not bool((self._noisiness.diff() > 0).all()):
+            raise ScheduleError("the noise of a schedule must grow at every step")
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> DiscreteVP:
+        """The schedule of a diffusers scheduler config, of any class that lists betas.
+
+        How a scheduler samples (its order, Karras sigmas, clipping) is not part of a schedule and
+        is not read.
+
+        Raises:
+            ScheduleError: The config belongs to a scheduler without betas, or is not understood.
+        """
+        owner = str(config.get("_class_name", ""))
+        if owner.startswith(("FlowMatch", "EDM")):
+            raise ScheduleError(
+                "this scheduler config has no betas",
+                got=owner,
+                expected="a config with beta_schedule or trained_betas",
+                remedy="use Rectified for flow matching, KarrasVE for EDM",
+            )
+        return cls(
+            betas_from_config(config),
+            spacing=cast(Spacing, config.get("timestep_spacing", "leading")),
+            steps_offset=int(config.get("steps_offset", 0)),
+            set_alpha_to_one=bool(config.get("set_alpha_to_one", True)),
+        )
+
+    def __len__(self) -> int:
+        """The number T of training times."""
+        return len(self.alphas_cumprod)
+
+    def level(self, t: Tensor | float) -> Level:
+        """The level at `t` in [0, T-1]; exact at integers, log-SNR interpolated between."""
+        t = as_time(t)
+        if bool(((t < 0) | (t > len(self) - 1)).any()):
+            raise ScheduleError(
+                "time outside the schedule", got=t.tolist(), expected=f"0 <= t <= {len(self) - 1}"
+            )
+        table, noisiness = self.alphas_cumprod.to(t.device), self._noisiness.to(t.device)
+        low = t.floor().long().clamp_max(len(self) - 2)
+        mixed = torch.lerp(noisiness[low], noisiness[low + 1], t - low)
+        whole, exact = t == t.round(), table[t.round().long()]
+        alpha = torch.where(whole, exact.sqrt(), torch.sigmoid(-mixed).sqrt())
+        sigma = torch.where(whole, (1 - exact).sqrt(), torch.sigmoid(mixed).sqrt())
+        return Level(alpha, sigma, t)
+
+    def match(self, level: Level) -> Level:
+        """The level with the same ratio; one that is in the table comes back exactly."""
+        norm = torch.hypot(level.alpha, level.sigma)
+        alpha, sigma = level.alpha / norm, level.sigma / norm
+        t = self._time(-level.log_snr)
+        nearest = self.level(t.round())
+        known = (alpha * nearest.sigma - sigma * nearest.alpha).abs() < _SAME_ANGLE
+        return Level(
+            torch.where(known, nearest.alpha, alpha),
+            torch.where(known, nearest.sigma, sigma),
+            torch.where(known, nearest.t, t),
+        )
+
+    def _time(self, noisiness: Tensor) -> Tensor:
+        """Invert the interpolation of `level`; stops at the ends."""
+        table = self._noisiness.to(noisiness.device)
+        low = (torch.searchsorted(table, noisiness) - 1).clamp(0, len(self) - 2)
+        fraction = (noisiness - table[low]) / (table[low + 1] - table[low])
+        return low + fraction.clamp(0, 1)
+
+    def times(self, steps: int, *, spacing: Spacing | None = None) -> tuple[int, ...]:
+        """The times that a sampler of so many steps visits, noisy first.
+
+        Raises:
+            ScheduleError: More steps than times, or an offset that leaves the schedule.
+        """
+        check_steps(steps, most=len(self))
+        spacing = spacing or self.spacing
+        if spacing == "leading":
+            times = np.arange(steps)[::-1] * (len(self) // steps) + self.steps_offset
+        elif spacing == "trailing":
+            times = np.round(len(self) - np.arange(steps) * (len(self) / steps)) - 1
+        else:
+            times = np.linspace(0, len(self) - 1, steps).round()[::-1]
+        return tuple(int(t) for t in times)
+
+    def levels(self, steps: int, *, spacing: Spacing | None = None) -> tuple[Level, ...]:
+        """The levels at `times`, then the clean one (or the one at `t = 0`, see the class)."""
+        visited = tuple(self.level(t) for t in self.times(steps, spacing=spacing))
+        return (*visited, Level.of(1.0, 0.0, 0.0) if self.set_alpha_to_one else self.level(0))
