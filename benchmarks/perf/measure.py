@@ -1,0 +1,104 @@
+"""What every script here shares: timing against a peer in one run, and the row it writes.
+
+Absolute times depend on the machine and on what else runs on it. Each script therefore times the
+thing and its peer in turns, in the same process, and reports the ratio; seconds stand beside it
+only for orientation.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def arguments(description: str | None, **defaults: int) -> argparse.Namespace:
+    """Read ``--name N`` for every default, and ``--out`` for the folder of the row."""
+    parser = argparse.ArgumentParser(description=description)
+    for name, value in defaults.items():
+        parser.add_argument(f"--{name}", type=int, default=value, help=f"default {value}")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder for the JSON row")
+    return parser.parse_args()
+
+
+def in_turns(
+    contenders: Mapping[str, Callable[[], object]], rounds: int, warmup: int = 1
+) -> dict[str, list[float]]:
+    """Time every contender once per round, so that a slow moment of the machine hits them all.
+
+    The order is reversed in every second round: whoever runs first after a pause gains nothing.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    for turn in range(-warmup, rounds):
+        names = list(contenders) if turn % 2 else list(reversed(contenders))
+        for name in names:
+            start = time.perf_counter()
+            contenders[name]()
+            if turn >= 0:
+                seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def ratio(seconds: Mapping[str, list[float]], over: str, under: str) -> dict[str, float]:
+    """Compare two contenders round by round: median, quartiles, and the ratio of the fastest."""
+    pairs = [a / b for a, b in zip(seconds[over], seconds[under], strict=True)]
+    low, middle, high = statistics.quantiles(pairs, n=4)
+    fastest = min(seconds[over]) / min(seconds[under])
+    return {"median": middle, "q25": low, "q75": high, "of_fastest": fastest}
+
+
+def write(name: str, row: Mapping[str, Any], folder: Path) -> None:
+    """Write ``<folder>/<name>.json``: the row, the machine and the versions. Also print it."""
+    whole = {"name": name, **row, "machine": machine(), "versions": versions(), "commit": commit()}
+    text = json.dumps(_rounded(whole), indent=2) + "\n"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.json").write_text(text, "utf-8")
+    print(text, end="")
+
+
+def machine() -> dict[str, Any]:
+    """Describe where the row was measured, without naming the host."""
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+    return {
+        "processor": platform.machine(),
+        "cores": os.cpu_count(),
+        "threads": os.environ.get("OMP_NUM_THREADS", "default"),
+        "load_average": load,
+        "python": platform.python_version(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Read the versions that a number may depend on."""
+    names = ("compose-core", "compose-worlds", "torch", "diffusers", "transformers")
+    found: dict[str, str] = {}
+    for name in names:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "from source"
+    return found
+
+
+def commit() -> str:
+    """Name the commit, marked when the working tree differs from it."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+    here = Path(__file__).parent
+    result = subprocess.run(command, cwd=here, capture_output=True, text=True, check=False)
+    return result.stdout.strip() or "unknown"
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return float(f"{value:.4g}")
+    if isinstance(value, Mapping):
+        return {key: _rounded(item) for key, item in value.items()}
+    return [_rounded(item) for item in value] if isinstance(value, list) else value
