@@ -15,7 +15,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias, final
+from importlib import import_module
+from typing import Any, NamedTuple, Protocol, TypeAlias, final
 
 import torch
 from torch import Tensor
@@ -25,8 +26,19 @@ from compose_core.errors import ShapeError, UsageError
 from compose_core.prediction import Prediction
 from compose_core.schedule import Level
 
-if TYPE_CHECKING:
-    from accelerate import Accelerator, PartialState
+
+class Processes(Protocol):
+    """What is needed of accelerate's `Accelerator` or `PartialState`."""
+
+    @property
+    def num_processes(self) -> int:
+        """How many processes run the program."""
+        ...
+
+    @property
+    def process_index(self) -> int:
+        """Which of them this is, from 0."""
+        ...
 
 
 class Query(NamedTuple):
@@ -117,16 +129,11 @@ class Distributed(Evaluator):
         max_batch: The most rows of one network call, in each process.
     """
 
-    def __init__(
-        self,
-        accelerator: Accelerator | PartialState | None = None,
-        max_batch: int | None = None,
-    ) -> None:
-        from accelerate import PartialState  # heavy: only for those who use it
-
-        processes = accelerator if accelerator is not None else PartialState()
-        self.count = int(processes.num_processes)
-        self.index = int(processes.process_index)
+    def __init__(self, accelerator: Processes | None = None, max_batch: int | None = None) -> None:
+        accelerate: Any = import_module("accelerate")  # heavy: only for those who use it
+        processes: Processes = accelerator or accelerate.PartialState()
+        self.count = processes.num_processes
+        self.index = processes.process_index
         self.max_batch = _positive(max_batch)
 
     def _answer(self, group: list[Query]) -> list[Tensor]:
@@ -138,16 +145,9 @@ class Distributed(Evaluator):
         mine = group[0].x_t.new_zeros((share, *group[0].x_t.shape[1:]))
         if start < stop:  # with fewer rows than processes, the last ones have nothing to answer
             mine[: stop - start] = batch.predict(start, stop, self.max_batch).detach()
-        return batch.split(self._gather(mine)[: batch.rows])
-
-    @staticmethod
-    def _gather(mine: Tensor) -> Tensor:
-        from accelerate.utils import gather
-
-        everyone = gather(mine.contiguous())
-        if not isinstance(everyone, Tensor):
-            raise TypeError(f"accelerate gathered a {type(everyone).__name__} from a tensor")
-        return everyone
+        utilities: Any = import_module("accelerate.utils")
+        everyone: Tensor = utilities.gather(mine)
+        return batch.split(everyone[: batch.rows])
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ class _Batch:
 
     def split(self, x0: Tensor) -> list[Tensor]:
         """The rows of all queries, cut into those of each."""
-        return list(x0.split([query.x_t.shape[0] for query in self.group]))
+        return list(torch.split(x0, [query.x_t.shape[0] for query in self.group]))
 
     def _call(self, start: int, stop: int) -> Tensor:
         x_t: list[Tensor] = []
@@ -185,9 +185,12 @@ class _Batch:
             condition = query.encoded.expand(batch)
             x_t.append(query.x_t if whole else query.x_t[rows])
             encoded.append(condition if whole else condition.select(rows))
-            levels.append(query.level if whole else _rows_of(query.level, rows))
+            levels.append(query.level if whole else _rows_of(query.level, rows, batch))
         x = _cat(x_t)
-        x0 = self.group[0].network(x, _join(levels), Encoded.cat(encoded)).x0
+        if levels[0].shape and len(levels) > 1:
+            pairs = zip(levels, x_t, strict=True)
+            levels = [Level.cat([level.expand(part.shape[0]) for level, part in pairs])]
+        x0 = self.group[0].network(x, levels[0], Encoded.cat(encoded)).x0
         if x0.shape != x.shape:
             raise ShapeError(
                 "a network must predict an x0 of the shape of its x_t",
@@ -222,25 +225,16 @@ def _identity(query: Query) -> tuple[int, ...]:
 
 def _key(level: Level) -> object:
     """A level shared by the batch by its values; per-sample levels can always be joined."""
-    if level.t.dim() == 0:
+    if not level.shape:
         return float(level.alpha), float(level.sigma), float(level.t)
     return "one per sample"
 
 
-def _rows_of(level: Level, rows: slice) -> Level:
-    if level.t.dim() == 0:
+def _rows_of(level: Level, rows: slice, batch: int) -> Level:
+    if not level.shape:
         return level
-    return Level(level.alpha[rows], level.sigma[rows], level.t[rows])
-
-
-def _join(levels: list[Level]) -> Level:
-    if len(levels) == 1 or levels[0].t.dim() == 0:
-        return levels[0]
-    return Level(
-        torch.cat([level.alpha for level in levels]),
-        torch.cat([level.sigma for level in levels]),
-        torch.cat([level.t for level in levels]),
-    )
+    every = level.expand(batch)
+    return Level(every.alpha[rows], every.sigma[rows], every.t[rows])
 
 
 def _cat(tensors: list[Tensor]) -> Tensor:

@@ -97,7 +97,7 @@ class Mixture(Denoiser):
         for weight, component in zip(self.weights, self.components, strict=True):
             assert isinstance(component, Gaussian)
             mean, var = component.mean.to(x_t), component.var.to(x_t)
-            spread = (alpha**2 * var + sigma**2).expand_as(x_t)
+            spread = (alpha**2 * var + sigma**2).to(x_t.dtype).expand_as(x_t)
             distance = (x_t - alpha * mean) ** 2 / spread + spread.log()
             logits.append(weight.log().to(x_t) - 0.5 * distance.flatten(1).sum(1))
             x0.append(_posterior(x_t, alpha, sigma, mean, var))

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 from typing import Literal, final
 
-import torch
 from torch import Tensor
 
 from compose_core.denoiser.interface import Denoiser, State, Step
 from compose_core.errors import UsageError
 from compose_core.evaluate import Answers, Questions
+from compose_core.noise import Generators
 from compose_core.prediction import Prediction
 from compose_core.schedule import Level
 
@@ -54,9 +54,7 @@ class Guided(Denoiser):
         self.rescale = rescale
         self.space = space
 
-    def init(
-        self, x_t: Tensor, generator: torch.Generator | list[torch.Generator] | None = None
-    ) -> State:
+    def init(self, x_t: Tensor, generator: Generators | None = None) -> State:
         """The states of both sides."""
         return self.cond.init(x_t, generator), self.uncond.init(x_t, generator)
 

@@ -12,11 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-import torch
 from torch import Tensor, nn
 
 from compose_core.encoded import Encoded
 from compose_core.evaluate import Answers, Local, Questions
+from compose_core.noise import Generators
 from compose_core.prediction import Prediction
 from compose_core.schedule import Level, Schedule
 
@@ -66,7 +66,7 @@ class Step:
     next: Level
     index: int
     total: int
-    generator: torch.Generator | list[torch.Generator] | None = None
+    generator: Generators | None = None
     evaluator: Callable[[Questions], Answers] = field(default_factory=Local)
 
 
@@ -78,9 +78,7 @@ class Denoiser(nn.Module, ABC):
     the state nor the module.
     """
 
-    def init(
-        self, x_t: Tensor, generator: torch.Generator | list[torch.Generator] | None = None
-    ) -> State:
+    def init(self, x_t: Tensor, generator: Generators | None = None) -> State:
         """The state before the first step; also the place for what is prepared only once.
 
         Args:
