@@ -1,0 +1,14 @@
+"""Pretrained models of diffusers and transformers as `Network`, `Codec` and text encoder."""
+
+from compose_core.backbones.load import Model, load_components, load_model
+from compose_core.backbones.text import TextEncoder
+from compose_core.backbones.unet import ControlledUNet, UNetNetwork
+
+__all__ = [
+    "ControlledUNet",
+    "Model",
+    "TextEncoder",
+    "UNetNetwork",
+    "load_components",
+    "load_model",
+]

@@ -1,0 +1,231 @@
+"""Loading a model folder of the Stable Diffusion layout, strictly.
+
+Only classes named here are built, only safetensors are opened, nothing is downloaded and no code
+from the folder runs. A weight that is missing, left over or of the wrong shape is an error: the
+libraries below would fill it with random numbers and go on.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import diffusers
+import torch
+import transformers
+from torch import nn
+
+from compose_core.backbones.text import TextEncoder
+from compose_core.backbones.unet import ControlledUNet, UNetNetwork
+from compose_core.codec import Codec, VAECodec
+from compose_core.denoiser import Network
+from compose_core.errors import ComposeError, WeightsError
+from compose_core.schedule import DiscreteVP, Schedule
+
+__all__ = ["Model", "assemble", "load_components", "load_model"]
+
+_CLASSES: dict[str, tuple[Any, tuple[str, ...]]] = {
+    "unet": (diffusers, ("UNet2DConditionModel",)),
+    "vae": (diffusers, ("AutoencoderKL", "AutoencoderTiny")),
+    "controlnet": (diffusers, ("ControlNetModel",)),
+    "text_encoder": (transformers, ("CLIPTextModel",)),
+    "tokenizer": (transformers, ("CLIPTokenizer", "CLIPTokenizerFast")),
+}
+_OPTIONAL = ("controlnet",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """A loaded base model.
+
+    Attributes:
+        network: Predicts; reads `"text"`, and `"control"` when it has a ControlNet.
+        text: Encodes prompts.
+        codec: Latents to pictures.
+        schedule: The one the network was trained on.
+        sample_size: (h, w) of the latents that it was trained on.
+        folder: Where it came from, if from a folder.
+        id: Its name in the zoo, or the name of the folder.
+        components: The parts by their names in a diffusers pipeline.
+    """
+
+    network: Network
+    text: TextEncoder
+    codec: Codec
+    schedule: Schedule
+    sample_size: tuple[int, int]
+    folder: Path | None = None
+    id: str = ""
+    components: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return next(self.network.parameters()).device
+
+    @property
+    def channels(self) -> int:
+        """Channels of the latents."""
+        return self.codec.channels
+
+
+def load_model(
+    folder: str | Path,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str = "cpu",
+    *,
+    controlnet: str | Path | None = None,
+    id: str = "",
+) -> Model:
+    """Load a folder with `model_index.json`, `unet/`, `vae/`, `text_encoder/`, `tokenizer/`, ....
+
+    Args:
+        folder: The model; `compose_core.zoo.resolve` finds one by its id.
+        dtype: What the networks compute in.
+        device: Where they go.
+        controlnet: Folder of a `ControlNetModel` to add.
+        id: The name to remember it by; default the folder's.
+
+    Raises:
+        WeightsError: A part is missing, of an unknown class, or its weights do not fit.
+    """
+    folder = Path(folder)
+    parts = load_components(folder, dtype)
+    if controlnet is not None:
+        parts["controlnet"] = _load_part("controlnet", "ControlNetModel", Path(controlnet), dtype)
+    for part in parts.values():
+        if isinstance(part, nn.Module):
+            part.to(device)
+    return assemble(parts, folder=folder, id=id or folder.name)
+
+
+def assemble(parts: Mapping[str, Any], *, folder: Path | None = None, id: str = "") -> Model:
+    """A `Model` from the parts of a diffusers pipeline."""
+    scheduler, unet = parts["scheduler"], parts["unet"]
+    config = cast("Mapping[str, Any]", scheduler.config)
+    schedule = DiscreteVP.from_config(config)
+    kind = config.get("prediction_type", "epsilon")
+    if parts.get("controlnet") is not None:
+        network: Network = ControlledUNet(unet, parts["controlnet"], schedule, kind)
+    else:
+        network = UNetNetwork(unet, schedule, kind)
+    size = unet.config.sample_size
+    return Model(
+        network=network,
+        text=TextEncoder(parts["tokenizer"], parts["text_encoder"]),
+        codec=VAECodec(parts["vae"]),
+        schedule=schedule,
+        sample_size=(size, size) if isinstance(size, int) else (int(size[0]), int(size[1])),
+        folder=folder,
+        id=id,
+        components=dict(parts),
+    )
+
+
+def load_components(folder: Path, dtype: torch.dtype = torch.float32) -> dict[str, Any]:
+    """The parts that `model_index.json` lists and this package knows, on the CPU.
+
+    Parts such as a safety checker are not loaded.
+
+    Raises:
+        WeightsError: As `load_model`.
+    """
+    index = _read_json(folder / "model_index.json")
+    parts: dict[str, Any] = {}
+    for name in _CLASSES:
+        entry = index.get(name)
+        if entry is None or entry == [None, None]:
+            if name in _OPTIONAL:
+                continue
+            raise WeightsError(
+                f"the model in {folder} has no {name}",
+                got=f"model_index.json with {', '.join(sorted(index))}",
+                expected=", ".join(n for n in _CLASSES if n not in _OPTIONAL),
+            )
+        kind = cast(object, entry[1]) if isinstance(entry, list) and len(entry) == 2 else entry
+        parts[name] = _load_part(name, kind, folder / name, dtype)
+    parts["scheduler"] = _load_scheduler(folder / "scheduler")
+    return parts
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        found: object = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise WeightsError(
+            f"{path.parent} is no model folder",
+            got=error,
+            expected=f"a readable {path.name}",
+            remedy="give the folder of a diffusers model, or an id from `compose zoo list`",
+        ) from error
+    if not isinstance(found, dict):
+        raise WeightsError(f"{path} is damaged", got=type(found).__name__, expected="an object")
+    return cast("dict[str, Any]", found)
+
+
+def _load_part(name: str, kind: object, folder: Path, dtype: torch.dtype) -> Any:
+    library, allowed = _CLASSES[name]
+    if kind not in allowed:
+        raise WeightsError(
+            f"the {name} is of a class that is not loaded here",
+            got=kind,
+            expected=" or ".join(allowed),
+            remedy="code from model folders is never run",
+        )
+    if not folder.is_dir():
+        raise WeightsError(f"the {name} is missing", expected=f"a folder {folder}")
+    if name == "tokenizer":
+        return _guard(name, folder, lambda: _tokenizer(folder))
+    options = {"use_safetensors": True, "local_files_only": True, "output_loading_info": True}
+    # Both libraries read `dtype`; transformers must also be told to run nothing from the folder.
+    if library is transformers:
+        options["trust_remote_code"] = False
+    cls = getattr(library, str(kind))
+    part, info = _guard(name, folder, lambda: cls.from_pretrained(folder, dtype=dtype, **options))
+    wrong = {
+        key: list(info[key]) for key in ("missing_keys", "unexpected_keys", "mismatched_keys")
+    }
+    if any(wrong.values()):
+        raise WeightsError(
+            f"the weights of the {name} do not fit its configuration",
+            got=", ".join(
+                f"{len(v)} {k.replace('_', ' ')}: {v[:3]}" for k, v in wrong.items() if v
+            ),
+            expected=f"exactly the tensors of {kind}",
+            remedy=f"check {folder}; `compose zoo verify` compares it with what was published",
+        )
+    return part.eval()
+
+
+def _tokenizer(folder: Path) -> Any:
+    cls = cast(Any, transformers).CLIPTokenizer
+    return cls.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+
+
+def _load_scheduler(folder: Path) -> Any:
+    config = _read_json(folder / "scheduler_config.json")
+    cls = getattr(diffusers, str(config.get("_class_name")), None)
+    if not (isinstance(cls, type) and issubclass(cls, diffusers.SchedulerMixin)):
+        raise WeightsError(
+            "the scheduler is of an unknown class",
+            got=config.get("_class_name"),
+            expected="a scheduler of diffusers",
+        )
+    return _guard("scheduler", folder, lambda: cast(Any, cls).from_config(config))
+
+
+def _guard(name: str, folder: Path, load: Any) -> Any:
+    try:
+        return load()
+    except ComposeError:
+        raise
+    except Exception as error:  # the libraries raise nearly anything on damaged files
+        raise WeightsError(
+            f"the {name} cannot be loaded",
+            got=f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
+            expected=f"config and safetensors in {folder}",
+            remedy="check the folder; `compose zoo verify` compares it with what was published",
+        ) from error

@@ -1,0 +1,148 @@
+"""A `UNet2DConditionModel` as a `Network`, alone or steered by a `ControlNetModel`."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, Literal, cast, final
+
+import torch
+from torch import Tensor, nn
+
+from compose_core.denoiser import Network
+from compose_core.encoded import Encoded
+from compose_core.errors import ShapeError, UsageError
+from compose_core.prediction import Prediction, translate
+from compose_core.schedule import Level, Schedule
+
+__all__ = ["ControlledUNet", "PredictionType", "UNetNetwork"]
+
+PredictionType = Literal["epsilon", "v_prediction", "sample"]
+"""What the network was trained to put out, by the names of diffusers' scheduler configs."""
+
+_READ = {
+    "epsilon": Prediction.from_eps,
+    "v_prediction": Prediction.from_velocity,
+    "sample": Prediction.from_x0,
+}
+
+
+class _UNet(Network, ABC):
+    """What both networks share: schedules, dtypes, and reading the output."""
+
+    def __init__(
+        self, unet: nn.Module, schedule: Schedule, prediction_type: PredictionType
+    ) -> None:
+        super().__init__()
+        if prediction_type not in _READ:
+            raise UsageError(
+                "unknown prediction type", got=prediction_type, expected=sorted(_READ)
+            )
+        self.unet = unet
+        self.schedule = schedule
+        self.prediction_type: PredictionType = prediction_type
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype that the weights compute in."""
+        return next(self.unet.parameters()).dtype
+
+    def forward(self, x_t: Tensor, level: Level, encoded: Encoded) -> Prediction:
+        """Predict `x0`; see `Network`.
+
+        Args:
+            x_t: (B, C, h, w), any dtype: the network computes in its own and the result returns.
+            level: Of any schedule; shape () or (B,).
+            encoded: `"text"` (B or 1, L, D), and what the class adds.
+
+        Raises:
+            UsageError: No text embedding is given.
+            ShapeError: Its width is not what the network cross-attends to.
+        """
+        scaled, matched = translate(x_t, level, self.schedule)
+        encoded = encoded.expand(x_t.shape[0])
+        x = scaled.to(self.dtype)
+        t = matched.t.to(x_t.device, torch.float32)
+        text = self._text(encoded)
+        residuals = self._residuals(x, t, text, encoded)
+        out = cast(Any, self.unet)(
+            x, t, encoder_hidden_states=text, return_dict=False, **residuals
+        )
+        output = cast(Tensor, out[0]).to(x_t.dtype)
+        return _READ[self.prediction_type](scaled, matched, output).at(x_t, level)
+
+    def _text(self, encoded: Encoded) -> Tensor:
+        if "text" not in encoded:
+            raise UsageError(
+                "this network needs a text embedding",
+                got=sorted(encoded),
+                expected="an Encoded with 'text' (B, L, D)",
+                remedy="encode the prompt with the model's TextEncoder",
+            )
+        width = cast(Any, self.unet).config.cross_attention_dim
+        if isinstance(width, int) and encoded["text"].shape[-1] != width:
+            raise ShapeError(
+                "this text embedding belongs to another model",
+                got=tuple(encoded["text"].shape),
+                expected=f"(B, L, {width})",
+            )
+        return encoded["text"].to(self.dtype)
+
+    @abstractmethod
+    def _residuals(self, x: Tensor, t: Tensor, text: Tensor, encoded: Encoded) -> dict[str, Any]:
+        """More arguments for the UNet."""
+
+
+@final
+class UNetNetwork(_UNet):
+    """A text-conditional UNet; reads `"text"`.
+
+    Args:
+        unet: A `UNet2DConditionModel` or a like.
+        schedule: The one it was trained on.
+        prediction_type: What it puts out.
+    """
+
+    def _residuals(self, x: Tensor, t: Tensor, text: Tensor, encoded: Encoded) -> dict[str, Any]:
+        return {}
+
+
+@final
+class ControlledUNet(_UNet):
+    """A UNet with a ControlNet (Zhang et al. 2023, arXiv 2302.05543); reads `"text"`, `"control"`.
+
+    Without `"control"` in a question the UNet answers alone, so one network serves a scene of
+    which only some parts are controlled.
+
+    Args:
+        unet: A `UNet2DConditionModel`.
+        controlnet: A `ControlNetModel` made for it; `"control"` (B, 3, H, W) in [0, 1] has the size
+            of the picture, not of the latents.
+        schedule: The one both were trained on.
+        prediction_type: What the UNet puts out.
+        scale: Factor on the residuals that the ControlNet adds.
+    """
+
+    def __init__(
+        self,
+        unet: nn.Module,
+        controlnet: nn.Module,
+        schedule: Schedule,
+        prediction_type: PredictionType,
+        scale: float = 1.0,
+    ) -> None:
+        super().__init__(unet, schedule, prediction_type)
+        self.controlnet = controlnet
+        self.scale = scale
+
+    def _residuals(self, x: Tensor, t: Tensor, text: Tensor, encoded: Encoded) -> dict[str, Any]:
+        if "control" not in encoded:
+            return {}
+        down, mid = cast(Any, self.controlnet)(
+            x,
+            t,
+            encoder_hidden_states=text,
+            controlnet_cond=encoded["control"].to(self.dtype),
+            conditioning_scale=self.scale,
+            return_dict=False,
+        )
+        return {"down_block_additional_residuals": down, "mid_block_additional_residual": mid}
