@@ -111,7 +111,11 @@ def _python(session: nox.Session) -> str:
 def demo(session: nox.Session) -> None:
     """Compose the example scenes and lay them out on one sheet: demo/contact-sheet.png."""
     _install(session, *_editable(list(PACKAGES.values())))
-    session.run("python", "scripts/contact_sheet.py", *session.posargs, env=OFFLINE)
+    folder = ROOT / "demo"
+    scenes = [str(path.relative_to(ROOT)) for path in sorted(ROOT.glob("examples/*.toml"))]
+    for scene in scenes:
+        session.run("compose", "run", scene, "--out", str(folder), *session.posargs, env=OFFLINE)
+    session.run("python", "scripts/contact_sheet.py", str(folder), *scenes)
 
 
 @nox.session

@@ -1,4 +1,4 @@
-"""How long ``import compose_core`` and ``compose --help`` take, over an interpreter that does nothing.
+"""How long ``import compose_core`` and ``compose --help`` take, over an idle interpreter.
 
 Bars: import at most 0.3 s, help at most 0.5 s; importing the pipeline costs what torch and
 diffusers cost, which is measured beside it and not counted.
