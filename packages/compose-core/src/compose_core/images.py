@@ -45,8 +45,8 @@ _EXPECTED: dict[Kind, str] = {
 _WHITE = {"1": 1.0, "L": 255.0, "I;16": 65535.0}
 
 
-def read_bytes(path: Path, what: str) -> bytes:
-    """Bytes of a regular file of at most `MAX_BYTES`; ``what`` names its role in messages.
+def read_bytes(path: Path, what: str, limit: int = MAX_BYTES) -> bytes:
+    """Bytes of a regular file of at most ``limit`` bytes; ``what`` names its role in messages.
 
     Raises:
         SceneError: the file is missing, not a regular file, too large or not readable.
@@ -58,11 +58,11 @@ def read_bytes(path: Path, what: str) -> bytes:
             )
         if not path.is_file():
             raise SceneError(f"{what} is not a file", got=path, expected="a regular file")
-        if (size := path.stat().st_size) > MAX_BYTES:
+        if (size := path.stat().st_size) > limit:
             raise SceneError(
                 f"{what} is too large",
                 got=f"{size / 2**20:.0f} MiB in {path}",
-                expected=f"at most {MAX_BYTES // 2**20} MiB",
+                expected=f"at most {limit // 2**20} MiB",
             )
         return path.read_bytes()
     except (OSError, ValueError) as error:
@@ -79,8 +79,12 @@ def _too_many_pixels(what: str, pixels: str) -> SceneError:
     )
 
 
-def _open(data: bytes, what: str) -> Image.Image:
-    """Read the header of a picture; no pixel is decoded yet."""
+def open_picture(data: bytes, what: str) -> Image.Image:
+    """Read the header of a picture; no pixel is decoded yet.
+
+    Raises:
+        SceneError: it is no picture, or has more than `MAX_PIXELS`.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # our own limit is stricter than Pillow's warning
@@ -116,7 +120,7 @@ def _decode(picture: Image.Image, what: str) -> Image.Image:
 
 def _checked(data: bytes, kind: Kind, what: str, size: tuple[int, int] | None) -> Image.Image:
     """Header first: mode and size are judged before a pixel is decoded."""
-    picture = _open(data, what)
+    picture = open_picture(data, what)
     if picture.mode not in _MODES[kind]:
         raise SceneError(
             f"{what} has the wrong mode",

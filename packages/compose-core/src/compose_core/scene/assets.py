@@ -13,7 +13,10 @@ from pathlib import Path
 from types import MappingProxyType
 
 from compose_core.errors import SceneError
-from compose_core.images import MAX_BYTES, read_bytes
+from compose_core.images import read_bytes
+
+MAX_TOTAL = 32 * 2**20
+"""Largest sum of the files of a scene, in bytes: they travel inside each picture made."""
 
 
 class Assets(Mapping[str, bytes]):
@@ -60,11 +63,11 @@ class Assets(Mapping[str, bytes]):
         for name in names:
             path = locate(name, folder, allow_outside=allow_outside)
             files[name] = read_bytes(path, f"the file {name!r} that the scene names")
-            if sum(map(len, files.values())) > MAX_BYTES:
+            if sum(map(len, files.values())) > MAX_TOTAL:
                 raise SceneError(
                     "the files of the scene are too large together",
-                    got=f"more than {MAX_BYTES // 2**20} MiB up to {name!r}",
-                    expected=f"at most {MAX_BYTES // 2**20} MiB",
+                    got=f"more than {MAX_TOTAL // 2**20} MiB up to {name!r}",
+                    expected=f"at most {MAX_TOTAL // 2**20} MiB",
                     remedy="scale the pictures down",
                 )
         return cls(files)
