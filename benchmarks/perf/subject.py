@@ -1,4 +1,4 @@
-"""The model that the scripts time: `sd-tiny`, or random weights where it is missing.
+"""The model that the scripts time: `sd-tiny`, or random weights where it is missing."""
 
 from __future__ import annotations
 
