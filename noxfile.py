@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 import nox
+from nox.virtualenv import PassthroughEnv
 
 ROOT = Path(__file__).parent
 DIST = ROOT / "dist"
@@ -100,7 +101,7 @@ def _pytest(session: nox.Session, *arguments: str, **env: str) -> None:
 
 def _bare(session: nox.Session) -> bool:
     """Whether this session runs in the caller's own environment, where nothing is installed."""
-    return isinstance(session.virtualenv, nox.virtualenv.PassthroughEnv)
+    return isinstance(session.virtualenv, PassthroughEnv)
 
 
 def _python(session: nox.Session) -> str:
