@@ -1,8 +1,9 @@
 """Training: a task and a configuration in, a generator of progress out, exactly resumable.
 
-    for progress in train(task, TrainConfig(steps=1000, batch_size=32, lr=1e-3), folder):
-        ...
-    export(folder, task.modules)  # the averaged weights
+Example:
+    >>> for progress in train(task, TrainConfig(steps=1000, batch_size=32, lr=1e-3), folder):
+    ...     bar.update()
+    >>> export(folder, task.modules)  # loads the averaged weights
 """
 
 from compose_core.train.checkpoint import Checkpoint, load_newest

@@ -17,13 +17,17 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import (
+    load_file,  # pyright: ignore[reportUnknownVariableType]
+    save_file,  # pyright: ignore[reportUnknownVariableType]
+)
 from torch import Tensor
 
 from compose_core.errors import ComposeError, WeightsError
 
 _NAME = re.compile(r"step-(\d{8,})")
 _STATE = "state.json"
+_DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError)
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,7 @@ def load_newest(folder: Path) -> Checkpoint | None:
     for _, path in _found(folder):
         try:
             return _read(path)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+        except _DAMAGE as error:
             damaged.append(f"{path.name}: {error}")
             warnings.warn(
                 f"checkpoint {path} is damaged ({error}); trying the one before", stacklevel=2

@@ -38,9 +38,7 @@ class EMA:
         for name, module in modules.items():
             averages += list(self.modules[name].parameters())
             weights += [p.detach() for p in module.parameters()]
-            for buffer, source in zip(
-                self.modules[name].buffers(), module.buffers(), strict=True
-            ):
+            for buffer, source in zip(self.modules[name].buffers(), module.buffers(), strict=True):
                 buffer.copy_(source)
         torch._foreach_lerp_(averages, weights, 1 - self.decay_at(self.updates))  # type: ignore
         self.updates += 1

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 from torch import Generator, Tensor, nn
+from torch.amp.grad_scaler import GradScaler
 
 from compose_core.errors import ComposeError, InterruptedRun, UsageError
 from compose_core.train import checkpoint as checkpoints
@@ -62,9 +63,7 @@ def train(
     return _Run(task, config, folder, torch.device(device)).iterate()
 
 
-def export(
-    folder: Path, modules: Mapping[str, nn.Module], *, averaged: bool = True
-) -> Checkpoint:
+def export(folder: Path, modules: Mapping[str, nn.Module], *, averaged: bool = True) -> Checkpoint:
     """Load the newest checkpoint's (averaged) weights into ``modules``, set to evaluation mode.
 
     Raises:
@@ -82,7 +81,9 @@ def export(
 class _Run:
     """One run in one process."""
 
-    def __init__(self, task: Task, config: TrainConfig, folder: Path, device: torch.device) -> None:
+    def __init__(
+        self, task: Task, config: TrainConfig, folder: Path, device: torch.device
+    ) -> None:
         self.task, self.config, self.folder = task, config, folder
         self.processes = Processes(device)
         self.device = self.processes.device
@@ -100,7 +101,7 @@ class _Run:
         self.parameters = list(self.names)
         self.processes.copy_first(self.parameters)
         self.optimizer = _adamw(self.parameters, config)
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.precision == "fp16")
+        self.scaler = GradScaler(self.device.type, enabled=config.precision == "fp16")
         self.ema = EMA(self.modules, config.ema)
         self.step, self.position, self.saved = 0, 0, -1
         self.seconds = 0.0
@@ -117,9 +118,7 @@ class _Run:
             states.unpack_random(self.random, self.device)
         journal = None
         if self.processes.first and self.step < self.config.steps:
-            journal = Journal(
-                self.folder, after=self.step, tensorboard=self.config.tensorboard
-            )
+            journal = Journal(self.folder, after=self.step, tensorboard=self.config.tensorboard)
         try:
             with Stopping() as stopping:
                 while self.step < self.config.steps:
@@ -171,7 +170,8 @@ class _Run:
         sums: dict[str, float] = {}
         for micro in range(self.config.accumulate):
             loss, logs = self._loss(micro)
-            self.scaler.scale(loss / self.config.accumulate).backward()
+            scaled = self.scaler.scale(loss / self.config.accumulate)
+            torch.autograd.backward(scaled)
             losses.append(loss.detach().float())
             for key, value in logs.items():
                 sums[key] = sums.get(key, 0.0) + value / self.config.accumulate

@@ -5,8 +5,12 @@ from collections.abc import Callable, Sequence
 from typing import cast
 
 import torch
-from accelerate import PartialState
-from accelerate.utils import broadcast, gather, reduce  # pyright: ignore[reportUnknownVariableType]
+from accelerate import PartialState  # pyright: ignore[reportMissingTypeStubs]
+from accelerate.utils import (  # pyright: ignore[reportMissingTypeStubs]
+    broadcast,  # pyright: ignore[reportUnknownVariableType]
+    gather,  # pyright: ignore[reportUnknownVariableType]
+    reduce,  # pyright: ignore[reportUnknownVariableType]
+)
 from torch import Tensor
 
 from compose_core.errors import UsageError
@@ -17,8 +21,8 @@ Exchange = Callable[[Tensor], Tensor]
 class Processes:
     """Rank, number and the few collective operations that training needs.
 
-    Networks are not wrapped: tasks call their own modules in any pattern, and gradients are averaged
-    once per optimiser step. A single process never touches the process-wide accelerate state.
+    Networks are not wrapped: tasks call their own modules in any pattern, and gradients are
+    averaged once per optimiser step. A single process never touches accelerate's global state.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -26,11 +30,11 @@ class Processes:
         grouped = torch.distributed.is_available() and torch.distributed.is_initialized()
         alone = not grouped and int(os.environ.get("WORLD_SIZE", "1")) < 2
         self._state = None if alone else PartialState(cpu=device.type == "cpu")
-        self.rank: int = self._state.process_index if self._state else 0
-        self.count: int = self._state.num_processes if self._state else 1
+        self.rank: int = int(self._state.process_index) if self._state else 0  # pyright: ignore
+        self.count: int = int(self._state.num_processes) if self._state else 1  # pyright: ignore
         self.device = device
         if self._state is not None and device.type != "cpu" and device.index is None:
-            self.device = torch.device(str(self._state.device))
+            self.device = torch.device(device.type, int(os.environ.get("LOCAL_RANK", "0")))
 
     @property
     def first(self) -> bool:
@@ -93,7 +97,8 @@ class Processes:
         for dtype in sorted({t.dtype for t in tensors}, key=str):
             group = [t for t in tensors if t.dtype == dtype]
             flat = exchange(torch.cat([t.reshape(-1) for t in group]))
-            for tensor, part in zip(group, flat.split([t.numel() for t in group]), strict=True):
+            parts = torch.split(flat, [t.numel() for t in group])
+            for tensor, part in zip(group, parts, strict=True):
                 tensor.copy_(part.view(tensor.shape))
 
 

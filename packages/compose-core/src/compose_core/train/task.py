@@ -21,14 +21,15 @@ Decay = Literal["cosine", "linear", "none"]
 class Task(ABC):
     """Networks to train, data to train them on and a loss.
 
-    `batch` must be a pure function of its indices (seed every random choice by the index): then the
-    position in the data is one number, and a resumed run repeats the interrupted one bit for bit.
+    `batch` must be a pure function of its indices (seed every random choice by the index): then
+    the position in the data is one number, and a resumed run repeats the interrupted one bit for
+    bit.
     """
 
     @property
     @abstractmethod
     def modules(self) -> Mapping[str, nn.Module]:
-        """The networks that are trained, averaged (EMA) and saved, by name; frozen ones stay out."""
+        """The networks that are trained, averaged and saved, by name; frozen ones stay out."""
 
     @property
     @abstractmethod
@@ -121,7 +122,8 @@ class TrainConfig:
         _require(0 <= self.hold <= 1, "hold", self.hold, "in [0, 1]")
         for name, kind in (("precision", Precision), ("decay", Decay)):
             choices = get_args(kind)
-            _require(getattr(self, name) in choices, name, getattr(self, name), f"one of {choices}")
+            got = getattr(self, name)
+            _require(got in choices, name, got, f"one of {choices}")
 
     @property
     def samples_per_step(self) -> int:
