@@ -15,7 +15,7 @@ from torch import Tensor
 
 from compose_core.errors import ShapeError, UsageError
 
-Generators: TypeAlias = torch.Generator | Sequence[torch.Generator]
+Generators: TypeAlias = torch.Generator | list[torch.Generator]
 """One generator for a whole batch, or one for each sample."""
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from compose_core.errors import ScheduleError, ShapeError
 from compose_core.schedule import Level, Schedule
+from compose_core.schedule.level import numbers
 
 
 @final
@@ -60,7 +61,7 @@ class Prediction:
         if bool((level.alpha == 0).any()):
             raise ScheduleError(
                 "a noise prediction cannot be used at pure noise",
-                got=f"alpha = 0 at t = {level.t.tolist()}",
+                got=f"alpha = 0 at t = {numbers(level.t)}",
                 expected="alpha > 0",
                 remedy="use a network with v-prediction for zero terminal SNR, or start later",
             )
@@ -135,7 +136,7 @@ class Prediction:
         if bool((self.level.sigma == 0).any()):
             raise ScheduleError(
                 "a clean sample has no noise to predict",
-                got=f"sigma = 0 at t = {self.level.t.tolist()}",
+                got=f"sigma = 0 at t = {numbers(self.level.t)}",
                 expected="sigma > 0",
                 remedy="use x0 here",
             )
@@ -158,9 +159,14 @@ def translate(x_t: Tensor, level: Level, schedule: Schedule) -> tuple[Tensor, Le
         ScheduleError: The level does not exist in `schedule`.
     """
     matched = schedule.match(level)
-    if torch.equal(matched.alpha, level.alpha) and torch.equal(matched.sigma, level.sigma):
-        return x_t, matched
+    return rescale(x_t, level, matched), matched
+
+
+def rescale(x_t: Tensor, level: Level, other: Level) -> Tensor:
+    """`x_t` at `level` as it reads at `other`, a level with the same `sigma / alpha`."""
+    if torch.equal(level.alpha, other.alpha) and torch.equal(level.sigma, other.sigma):
+        return x_t
     # The ratio of norms is alpha'/alpha and sigma'/sigma at once, and defined where either is 0.
-    scale = torch.hypot(matched.alpha, matched.sigma) / torch.hypot(level.alpha, level.sigma)
-    factor, _ = Level(scale, scale, matched.t).to_like(x_t)
-    return x_t * factor, matched
+    scale = torch.hypot(other.alpha, other.sigma) / torch.hypot(level.alpha, level.sigma)
+    factor, _ = Level(scale, scale, other.t).to_like(x_t)
+    return x_t * factor

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from compose_core.errors import ScheduleError
-from compose_core.schedule.level import Level, Schedule, as_time, check_steps
+from compose_core.schedule.level import Level, Schedule, as_time, check_steps, numbers
 
 
 @final
@@ -58,7 +58,7 @@ class KarrasVE(Schedule):
         if bool((level.alpha == 0).any()):
             raise ScheduleError(
                 "pure noise has no level in an exploding-variance schedule",
-                got=f"alpha = 0 at t = {level.t.tolist()}",
+                got=f"alpha = 0 at t = {numbers(level.t)}",
                 expected="alpha > 0",
                 remedy="start at a slightly cleaner level, or match with Rectified()",
             )
@@ -101,7 +101,7 @@ class Rectified(Schedule):
         """The level with `sigma = t`, `t` in [0, 1]."""
         t = as_time(t)
         if bool(((t < 0) | (t > 1)).any()):
-            raise ScheduleError("time outside the flow", got=t.tolist(), expected="0 <= t <= 1")
+            raise ScheduleError("time outside the flow", got=numbers(t), expected="0 <= t <= 1")
         return Level(1 - t, t, t)
 
     def match(self, level: Level) -> Level:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from compose_core.errors import ScheduleError
 from compose_core.schedule.betas import betas_from_config
-from compose_core.schedule.level import Level, Schedule, as_time, check_steps
+from compose_core.schedule.level import Level, Schedule, as_time, check_steps, numbers
 
 Spacing = Literal["leading", "trailing", "linspace"]
 
@@ -95,7 +95,7 @@ class DiscreteVP(Schedule):
         t = as_time(t)
         if bool(((t < 0) | (t > len(self) - 1)).any()):
             raise ScheduleError(
-                "time outside the schedule", got=t.tolist(), expected=f"0 <= t <= {len(self) - 1}"
+                "time outside the schedule", got=numbers(t), expected=f"0 <= t <= {len(self) - 1}"
             )
         table, noisiness = self.alphas_cumprod.to(t.device), self._noisiness.to(t.device)
         low = t.floor().long().clamp_max(len(self) - 2)

@@ -152,6 +152,11 @@ def as_time(t: Tensor | float) -> Tensor:
     return torch.as_tensor(t, dtype=torch.float64)
 
 
+def numbers(t: Tensor) -> str:
+    """The values of `t`, for a message."""
+    return ", ".join(f"{float(value):.6g}" for value in t.reshape(-1))
+
+
 def check_steps(steps: int, most: int | None = None) -> None:
     """Refuse a number of steps that no schedule can make.
 
