@@ -41,6 +41,6 @@ class Bound(Denoiser):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Bound:
         # nn.Module moves and casts parameters and buffers through here; conditions are neither.
-        super()._apply(fn, recurse)
+        super()._apply(fn, recurse)  # pyright: ignore[reportUnknownMemberType]
         self.encoded = Encoded({name: fn(value) for name, value in self.encoded.items()})
         return self
