@@ -109,7 +109,8 @@ def agree(
 
     if all(view.crops for view in views):
         return adjoint(observations)
-    wide = torch.promote_types(x.dtype, torch.float32)  # half precision cannot solve
+    # The normal equations square the condition of the views; some devices have no float64.
+    wide = torch.float32 if x.device.type == "mps" else torch.float64
     target = adjoint([y.to(wide) for y in observations])
     solved = conjugate_gradients(lambda z: adjoint([view.observe(z) for view in views]), target)
     return solved.to(x.dtype)

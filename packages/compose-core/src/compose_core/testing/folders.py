@@ -6,6 +6,7 @@ are noise.
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -30,14 +31,14 @@ def tiny_stable_diffusion(folder: str | Path, seed: int = 0) -> Path:
     Returns:
         The folder.
     """
-    from diffusers import DDIMScheduler, StableDiffusionPipeline
+    diffusers: Any = import_module("diffusers")
 
-    pipeline: Any = StableDiffusionPipeline(
+    pipeline: Any = diffusers.StableDiffusionPipeline(
         vae=_filled(_vae, seed),
         unet=_filled(_unet, seed + 1),
         text_encoder=_filled(_text_encoder, seed + 2),
         tokenizer=_tokenizer(),
-        scheduler=DDIMScheduler(
+        scheduler=diffusers.DDIMScheduler(
             beta_start=0.00085,
             beta_end=0.012,
             beta_schedule="scaled_linear",
@@ -71,9 +72,9 @@ def tiny_controlnet(folder: str | Path, seed: int = 0) -> Path:
 
 
 def _vae() -> Any:
-    from diffusers import AutoencoderKL
+    diffusers: Any = import_module("diffusers")
 
-    return AutoencoderKL(
+    return diffusers.AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * 3,
         up_block_types=("UpDecoderBlock2D",) * 3,
         block_out_channels=(8, 16, 16),
@@ -86,9 +87,9 @@ def _vae() -> Any:
 
 
 def _unet() -> Any:
-    from diffusers import UNet2DConditionModel
+    diffusers: Any = import_module("diffusers")
 
-    return UNet2DConditionModel(
+    return diffusers.UNet2DConditionModel(
         sample_size=16,
         down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
@@ -101,9 +102,9 @@ def _unet() -> Any:
 
 
 def _controlnet() -> Any:
-    from diffusers import ControlNetModel
+    diffusers: Any = import_module("diffusers")
 
-    return ControlNetModel(
+    return diffusers.ControlNetModel(
         down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
         block_out_channels=(16, 32),
         layers_per_block=1,
@@ -115,11 +116,11 @@ def _controlnet() -> Any:
 
 
 def _text_encoder() -> Any:
-    from transformers import CLIPTextConfig, CLIPTextModel
+    transformers: Any = import_module("transformers")
 
     vocabulary = _vocabulary()
-    return CLIPTextModel(
-        CLIPTextConfig(
+    return transformers.CLIPTextModel(
+        transformers.CLIPTextConfig(
             vocab_size=len(vocabulary),
             hidden_size=TEXT_WIDTH,
             intermediate_size=64,
@@ -134,23 +135,23 @@ def _text_encoder() -> Any:
 
 
 def _tokenizer() -> Any:
-    from transformers import CLIPTokenizer
+    transformers: Any = import_module("transformers")
 
-    return CLIPTokenizer(vocab=_vocabulary(), merges=[], model_max_length=77)
+    return transformers.CLIPTokenizer(vocab=_vocabulary(), merges=[], model_max_length=77)
 
 
 def _vocabulary() -> dict[str, int]:
     """Every byte, every byte that ends a word, and the two marks; so any text can be spelled."""
-    from tokenizers.pre_tokenizers import ByteLevel
+    splitters: Any = import_module("tokenizers.pre_tokenizers")
 
-    letters = sorted(ByteLevel.alphabet())
+    letters: list[str] = sorted(splitters.ByteLevel.alphabet())
     tokens = [*letters, *(f"{letter}</w>" for letter in letters), BOS, EOS]
     return {token: number for number, token in enumerate(tokens)}
 
 
 def _filled(build: Any, seed: int) -> Any:
     """The model, its weights drawn from an explicit generator; global randomness untouched."""
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]):  # pyright: ignore[reportUnknownMemberType]
         model: nn.Module = build()
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
