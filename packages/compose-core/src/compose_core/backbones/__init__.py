@@ -1,6 +1,6 @@
 """Pretrained models of diffusers and transformers as `Network`, `Codec` and text encoder."""
 
-from compose_core.backbones.load import Model, load_components, load_model
+from compose_core.backbones.load import Model, assemble, load_components, load_model
 from compose_core.backbones.text import TextEncoder
 from compose_core.backbones.unet import ControlledUNet, UNetNetwork
 
@@ -9,6 +9,7 @@ __all__ = [
     "Model",
     "TextEncoder",
     "UNetNetwork",
+    "assemble",
     "load_components",
     "load_model",
 ]

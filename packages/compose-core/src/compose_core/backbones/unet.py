@@ -115,8 +115,8 @@ class ControlledUNet(_UNet):
 
     Args:
         unet: A `UNet2DConditionModel`.
-        controlnet: A `ControlNetModel` made for it; `"control"` (B, 3, H, W) in [0, 1] has the size
-            of the picture, not of the latents.
+        controlnet: A `ControlNetModel` made for it; `"control"` (B, 3, H, W) in [0, 1] has the
+            size of the picture, not of the latents.
         schedule: The one both were trained on.
         prediction_type: What the UNet puts out.
         scale: Factor on the residuals that the ControlNet adds.

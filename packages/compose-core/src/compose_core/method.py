@@ -1,0 +1,170 @@
+"""What a method is: a scene and a model in, a denoiser out; and how methods are found.
+
+Packages announce their methods under the entry point group `compose.methods`. Each method says
+which keys of a scene it understands, so that nothing that a scene asks for is dropped in silence.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING, ClassVar, cast
+
+import torch
+
+from compose_core.codec import Wrap
+from compose_core.denoiser import Denoiser
+from compose_core.errors import ComposeError, SceneError, UsageError
+from compose_core.noise import Generators
+from compose_core.scene import Scene
+
+if TYPE_CHECKING:
+    from compose_core.backbones import Model
+
+__all__ = ["GROUP", "Method", "Plan", "capabilities", "find", "latent_shape", "methods"]
+
+GROUP = "compose.methods"
+"""The entry point group: `name = "package.module:Class"`."""
+
+_BUILT_IN = EntryPoint("regional", "compose_core.regional:RegionalMethod", GROUP)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a method makes of one scene.
+
+    Attributes:
+        denoiser: What the sampler will ask.
+        shape: (C, h, w) of one sample.
+        wrap: Axes (rows, columns) that are closed, for decoding.
+        warnings: What could not be done as asked, each a sentence.
+    """
+
+    denoiser: Denoiser
+    shape: tuple[int, int, int]
+    wrap: Wrap = (False, False)
+    warnings: tuple[str, ...] = ()
+
+
+class Method(ABC):
+    """A way to compose a scene. Instances hold options only, never the state of a run.
+
+    Attributes:
+        name: What users call it.
+        summary: One line for a table.
+        accepts: Keys of scenes and layers that it understands.
+        needs: Keys that at least one layer must give; `"box|mask"` asks for either.
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    accepts: ClassVar[frozenset[str]]
+    needs: ClassVar[frozenset[str]] = frozenset()
+
+    @abstractmethod
+    def plan(
+        self,
+        scene: Scene,
+        model: Model,
+        *,
+        device: torch.device | str,
+        generator: Generators,
+        guidance: float,
+        steps: int,
+    ) -> Plan:
+        """Turn a scene into a denoiser.
+
+        Args:
+            scene: Checked against `accepts` and `needs` by the caller.
+            model: Network, text encoder and codec.
+            device: Where tensors go.
+            generator: The only source of randomness; nothing is drawn that changes with the batch.
+            guidance: Scale of classifier-free guidance; 1 asks no unconditional question.
+            steps: Length of the walk to come.
+
+        Raises:
+            SceneError: The scene does not fit the model.
+        """
+
+
+def methods() -> dict[str, EntryPoint]:
+    """Every method there is, by name, not yet imported.
+
+    Raises:
+        ComposeError: Two packages announce the same name.
+    """
+    return _unique([_BUILT_IN, *entry_points(group=GROUP)])
+
+
+def _unique(found: Iterable[EntryPoint]) -> dict[str, EntryPoint]:
+    known: dict[str, EntryPoint] = {}
+    for entry in found:
+        other = known.setdefault(entry.name, entry)
+        # One distribution may be seen twice, as a wheel and as a source tree.
+        if other.value != entry.value:
+            raise ComposeError(
+                f"two packages bring a method called {entry.name!r}",
+                got=f"{other.value} and {entry.value}",
+                remedy="uninstall one of them",
+            )
+    return dict(sorted(known.items()))
+
+
+def find(name: str) -> type[Method]:
+    """The method of that name.
+
+    Raises:
+        UsageError: There is none; the message lists those there are.
+        ComposeError: Its package is broken.
+    """
+    known = methods()
+    if name not in known:
+        raise UsageError(
+            f"there is no method {name!r}",
+            expected=", ".join(known),
+            remedy="see `compose methods`; others come with their own packages",
+        )
+    try:
+        loaded: object = known[name].load()
+    except Exception as error:  # whatever another package does while it is imported
+        raise ComposeError(
+            f"the method {name!r} cannot be imported",
+            got=f"{type(error).__name__}: {error}",
+            expected=known[name].value,
+        ) from error
+    if not (isinstance(loaded, type) and issubclass(loaded, Method)):
+        raise ComposeError(
+            f"the entry point {name!r} is no method", got=known[name].value, expected="a Method"
+        )
+    return cast("type[Method]", loaded)
+
+
+def capabilities() -> dict[str, dict[str, str]]:
+    """What each method makes of each key: `"needs"`, `"uses"`, or absent. For a table."""
+    table: dict[str, dict[str, str]] = {}
+    for name in methods():
+        method = find(name)
+        needed = {key for need in method.needs for key in need.split("|")}
+        row = {key: "uses" for key in sorted(method.accepts)}
+        table[name] = row | {key: "needs" for key in sorted(needed)}
+    return table
+
+
+def latent_shape(scene: Scene, model: Model) -> tuple[int, int, int]:
+    """(C, h, w) of the latents of a scene.
+
+    Raises:
+        SceneError: The canvas is no multiple of the model's factor; the nearest one is offered.
+    """
+    f = model.codec.factor
+    if scene.width % f or scene.height % f:
+        near = [max(round(side / f), 1) * f for side in scene.canvas]
+        raise SceneError(
+            "the canvas does not fit the model",
+            got=f"{scene.width} x {scene.height}",
+            expected=f"multiples of {f}",
+            remedy=f"use canvas = [{near[0]}, {near[1]}]",
+        )
+    return model.channels, scene.height // f, scene.width // f

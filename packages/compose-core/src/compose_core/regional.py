@@ -1,0 +1,277 @@
+"""The baseline: one prompt for the whole, one for each layer in its region.
+
+In each cell the predictions of all layers are averaged by soft masks (`Regional`). Nearer layers
+cover farther ones. For the first part of the walk a layer sees its own region over a random plain
+background, so that its object is drawn inside the region and not across its edge (Bar-Tal et al.
+2023, MultiDiffusion, section 5.2 "bootstrapping"). Canvases larger than what the network was
+trained on are covered by windows that agree by `Consensus`; closed ones go all the way round.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, final
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from compose_core.codec import Codec
+from compose_core.compose import Consensus, Regional
+from compose_core.denoiser import Bound, Denoiser, Guided, Step
+from compose_core.errors import UsageError
+from compose_core.evaluate import Answers, Questions
+from compose_core.method import Method, Plan, latent_shape
+from compose_core.noise import Generators, normal, normal_like
+from compose_core.prediction import Prediction
+from compose_core.scene import Scene, visible
+from compose_core.schedule import Level
+from compose_core.views import Whole, Window, cover
+
+if TYPE_CHECKING:
+    from compose_core.backbones import Model
+
+__all__ = ["Bootstrapped", "RegionalMethod", "palette", "soften"]
+
+
+@final
+class RegionalMethod(Method):
+    """Regional prompts over a base prompt.
+
+    Args:
+        bootstrap: Share of the steps during which layers see a plain background; 0 to 1.
+        soften: Blur of the masks, in latent cells (standard deviation); 0 keeps them as they are.
+        base_share: How much of every region the base prompt keeps; 0 to 1. It ties the layers
+            together (light, ground) at the price of weaker layers.
+        overlap: Share of a window that neighbours have in common, on wide canvases; 0 to 1.
+    """
+
+    name: ClassVar[str] = "regional"
+    summary: ClassVar[str] = "a prompt for each region over a base prompt (the baseline)"
+    accepts: ClassVar[frozenset[str]] = frozenset(
+        {"prompt", "negative", "box", "mask", "z", "weight", "wrap"}
+    )
+
+    def __init__(
+        self,
+        bootstrap: float = 0.2,
+        soften: float = 0.5,
+        base_share: float = 0.0,
+        overlap: float = 0.5,
+    ) -> None:
+        shares = {"bootstrap": bootstrap, "base_share": base_share, "overlap": overlap}
+        for key, value in shares.items():
+            if not 0 <= value <= 1:
+                raise UsageError(f"{key} is a share", got=value, expected="0 to 1")
+        self.bootstrap, self.soften = bootstrap, soften
+        self.base_share, self.overlap = base_share, overlap
+
+    def plan(
+        self,
+        scene: Scene,
+        model: Model,
+        *,
+        device: torch.device | str,
+        generator: Generators,
+        guidance: float,
+        steps: int,
+    ) -> Plan:
+        """See `Method.plan`."""
+        shape = latent_shape(scene, model)
+        wrap = (False, scene.wrap)
+        amodal, shares = self._masks(scene, shape[1:], wrap)
+        amodal, shares = amodal.to(device), shares.to(device)
+        leaves = _Leaves(model, guidance, device)
+        base = leaves.guided(scene.prompt, scene.negative)
+        layers = [
+            leaves.guided(x.prompt or scene.prompt, x.negative or scene.negative)
+            for x in scene.ordered
+        ]
+        colours = palette(model.codec).to(device) if self.bootstrap and layers else None
+        windows = self._windows(shape[1:], model.sample_size, wrap)
+        parts: list[Denoiser] = []
+        for window in windows:
+            here = window.observe(shares)
+            booted = [
+                layer
+                if colours is None
+                else Bootstrapped(layer, window.observe(mask), colours, self.bootstrap)
+                for layer, mask in zip(layers, amodal, strict=True)
+            ]
+            parts.append(_regional([base, *booted], here))
+        whole = len(parts) == 1 and isinstance(windows[0], Whole)
+        denoiser = parts[0] if whole else Consensus(parts, windows, "hann")
+        return Plan(
+            denoiser=denoiser,
+            shape=shape,
+            wrap=wrap,
+            warnings=_truncations(scene, model),
+        )
+
+    def _masks(
+        self, scene: Scene, spatial: tuple[int, int], wrap: tuple[bool, bool]
+    ) -> tuple[Tensor, Tensor]:
+        """Amodal masks (K, h, w), and shares (1 + K, h, w) of base and layers, summing to one."""
+        regions = {
+            name: soften(torch.from_numpy(region.copy()), self.soften, wrap)
+            for name, region in scene.regions(*spatial).items()
+        }
+        seen = visible({name: region.numpy() for name, region in regions.items()})
+        layers = torch.stack([torch.from_numpy(seen[x.name].copy()) for x in scene.ordered])
+        weights = torch.tensor([x.weight for x in scene.ordered]).view(-1, 1, 1)
+        rest = (1 - layers.sum(0)).clamp_min(0)
+        # A weight shifts the balance where regions mix; alone in a cell, a layer keeps it.
+        layers = layers * (1 - self.base_share) * weights
+        base = rest + self.base_share * (1 - rest)
+        base = base.clamp_min(1e-4)  # where all weights are zero the base takes over
+        shares = torch.cat([base[None], layers])
+        return torch.stack(list(regions.values())), shares / shares.sum(0)
+
+    def _windows(
+        self, spatial: tuple[int, int], trained: tuple[int, int], wrap: tuple[bool, bool]
+    ) -> list[Whole] | list[Window]:
+        if all(n <= t for n, t in zip(spatial, trained, strict=True)) and not any(wrap):
+            return [Whole()]
+        size = tuple(min(n, t) for n, t in zip(spatial, trained, strict=True))
+        stride = tuple(max(round(n * (1 - self.overlap)), 1) for n in size)
+        return cover(spatial, size, stride, wrap)
+
+
+class _Leaves:
+    """Prompts to denoisers; equal prompts share one `Encoded`, so they are asked once."""
+
+    def __init__(self, model: Model, guidance: float, device: torch.device | str) -> None:
+        self._model, self._guidance, self._device = model, guidance, device
+        self._bound: dict[str, Bound] = {}
+
+    def guided(self, prompt: str, negative: str) -> Denoiser:
+        if self._guidance == 1:
+            return self._leaf(prompt)
+        return Guided(self._leaf(prompt), self._leaf(negative), self._guidance)
+
+    def _leaf(self, prompt: str) -> Bound:
+        if prompt not in self._bound:
+            encoded = self._model.text.encode(prompt).to(self._device)
+            self._bound[prompt] = Bound(self._model.network, encoded)
+        return self._bound[prompt]
+
+
+def _regional(parts: list[Denoiser], shares: Tensor) -> Denoiser:
+    """Only the parts that have a say somewhere in this window."""
+    present = [i for i, share in enumerate(shares) if bool((share > 1e-3).any())]
+    if len(present) == 1:
+        return parts[present[0]]
+    return Regional([parts[i] for i in present], shares[present])
+
+
+@final
+class Bootstrapped(Denoiser):
+    """A layer's denoiser that at first sees its region alone, over a plain background.
+
+    While bootstrapping it is asked about `m x_t + (1 - m) (alpha b + sigma eps)`, with a colour
+    `b` and noise `eps` drawn anew at every step. Its prediction outside the region means little;
+    whoever merges it gives it no weight there.
+
+    Args:
+        part: The layer.
+        mask: Its region (h, w), hidden parts included; cells above half of the maximum are inside.
+        colours: Latents (P, C) of plain colours to draw from.
+        share: Share of the steps that bootstrap, from the first on.
+    """
+
+    mask: Tensor
+    colours: Tensor
+
+    def __init__(self, part: Denoiser, mask: Tensor, colours: Tensor, share: float) -> None:
+        super().__init__()
+        self.part = part
+        self.share = share
+        inside = (mask > 0.5 * mask.max()) if bool(mask.any()) else torch.ones_like(mask) > 0
+        self.register_buffer("mask", inside, persistent=False)
+        self.register_buffer("colours", colours, persistent=False)
+
+    def init(self, x_t: Tensor, generator: Generators | None = None) -> _Boot:
+        """No background yet."""
+        return _Boot(self.part.init(x_t, generator), None)
+
+    def adapt(self, state: _Boot, x_t: Tensor, step: Step) -> _Boot:
+        """Draw this step's background, or drop it when bootstrapping is over."""
+        if step.index >= self.share * step.total:
+            return _Boot(self.part.adapt(state.part, x_t, step), None)
+        count = x_t.shape[0]
+        drawn = normal((count, len(self.colours)), step.generator, device=x_t.device)
+        colour = self.colours[drawn.argmax(1)].to(x_t).reshape(count, -1, 1, 1)
+        ground = _Ground(colour, normal_like(x_t, step.generator))
+        seen = self._seen(x_t, step.now, ground)
+        return _Boot(self.part.adapt(state.part, seen, step), ground)
+
+    def queries(self, x_t: Tensor, level: Level, state: _Boot) -> Questions:
+        """What the layer asks about the region over its background."""
+        return self.part.queries(self._seen(x_t, level, state.ground), level, state.part)
+
+    def combine(self, answers: Answers, x_t: Tensor, level: Level, state: _Boot) -> Prediction:
+        """The layer's `x0`, as an answer about `x_t`."""
+        seen = self._seen(x_t, level, state.ground)
+        return self.part.combine(answers, seen, level, state.part).at(x_t, level)
+
+    def _seen(self, x_t: Tensor, level: Level, ground: _Ground | None) -> Tensor:
+        if ground is None:
+            return x_t
+        alpha, sigma = level.to_like(x_t)
+        return torch.where(self.mask, x_t, alpha * ground.colour + sigma * ground.eps)
+
+
+@dataclass(frozen=True)
+class _Ground:
+    colour: Tensor  # (B, C, 1, 1)
+    eps: Tensor  # like x_t
+
+
+@dataclass(frozen=True)
+class _Boot:
+    part: Any
+    ground: _Ground | None
+
+
+def palette(codec: Codec, steps: int = 3) -> Tensor:
+    """Latents (steps^3, C) of plain colours spread evenly over the cube.
+
+    Each is encoded as a small plain picture, of which the middle is kept.
+    """
+    values = torch.linspace(-0.9, 0.9, steps).tolist()
+    colours = torch.tensor(list(itertools.product(values, repeat=3)))
+    pictures = colours[:, :, None, None].expand(-1, -1, 8 * codec.factor, 8 * codec.factor)
+    with torch.no_grad():
+        return codec.encode(pictures)[:, :, 3:5, 3:5].mean((2, 3))
+
+
+def soften(mask: Tensor, sigma: float, wrap: tuple[bool, bool] = (False, False)) -> Tensor:
+    """Blur a mask (h, w) with a Gaussian of `sigma` cells; stays in [0, 1].
+
+    Closed axes are blurred across their seam; at open edges the mask goes on as it ends.
+    """
+    if sigma <= 0:
+        return mask
+    for axis, closed in enumerate(wrap):
+        radius = min(math.ceil(3 * sigma), mask.shape[axis])
+        x = torch.arange(-radius, radius + 1, dtype=mask.dtype)
+        kernel = torch.exp(-0.5 * (x / sigma) ** 2)
+        lines = mask.movedim(axis, -1)[:, None]
+        lines = F.pad(lines, (radius, radius), mode="circular" if closed else "replicate")
+        blurred = F.conv1d(lines, (kernel / kernel.sum())[None, None])
+        mask = blurred[:, 0].movedim(-1, axis)
+    return mask.clamp(0, 1)
+
+
+def _truncations(scene: Scene, model: Model) -> tuple[str, ...]:
+    """One sentence for each prompt that the text encoder cuts."""
+    prompts = {"the scene": [scene.prompt, scene.negative]}
+    prompts |= {f"layer {x.name!r}": [x.prompt or "", x.negative or ""] for x in scene.layers}
+    found: list[str] = []
+    for owner, texts in prompts.items():
+        for text in texts:
+            if cut := model.text.cut(text):
+                found.append(f"a prompt of {owner} is too long; this end is not seen: {cut!r}")
+    return tuple(found)
