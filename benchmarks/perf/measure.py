@@ -38,7 +38,7 @@ def in_turns(
     """
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for turn in range(-warmup, rounds):
-        names = list(contenders) if turn % 2 else list(reversed(contenders))
+        names = list(contenders)[:: 1 if turn % 2 else -1]
         for name in names:
             start = time.perf_counter()
             contenders[name]()
