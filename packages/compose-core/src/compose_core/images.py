@@ -227,11 +227,15 @@ def resize(values: Array, height: int, width: int) -> Array:
 
 
 def _weights(old: int, new: int) -> NDArray[np.float64]:
-    """Triangle filter (new, old), rows summing to one."""
+    """Weights (new, old), rows summing to one: areas when shrinking, linear when growing."""
     if old < 1 or new < 1:
         raise ShapeError("a picture cannot be resized", got=f"{old} to {new}", expected=">= 1")
-    scale = max(old / new, 1.0)
-    centre = (np.arange(new) + 0.5) * old / new - 0.5
-    distance = np.abs(np.arange(old)[None, :] - centre[:, None]) / scale
-    weights = np.clip(1 - distance, 0, None)
+    if new <= old:
+        edges = np.arange(new + 1)[:, None] * old / new
+        left, right = np.arange(old)[None, :], np.arange(1, old + 1)[None, :]
+        weights = np.clip(np.minimum(right, edges[1:]) - np.maximum(left, edges[:-1]), 0, None)
+    else:
+        centre = (np.arange(new) + 0.5) * old / new - 0.5
+        distance = np.abs(np.arange(old)[None, :] - centre[:, None].clip(0, old - 1))
+        weights = np.clip(1 - distance, 0, None)
     return weights / weights.sum(1, keepdims=True)

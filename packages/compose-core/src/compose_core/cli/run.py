@@ -29,12 +29,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Make the pictures and print their paths."""
-    given = {
+    given: dict[str, Any] = {
         key: getattr(args, key)
         for key in ("method", "model", "seed", "steps", "guidance", "device")
         if getattr(args, key) is not None
     }
-    shared = {
+    shared: dict[str, Any] = {
         "num": args.num,
         "out": args.out,
         "name": args.scene.stem,

@@ -36,6 +36,15 @@ class Strict(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+def short(value: object) -> str:
+    """``value`` as it would be written, cut to a length that fits a message."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python refuses to write integers of thousands of digits
+        return "a number of thousands of digits"
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
 def not_blank(text: str | None, owner: str) -> None:
     """Refuse a prompt that is given but says nothing."""
     if text is not None and not text.strip():

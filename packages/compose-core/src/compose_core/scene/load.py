@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from compose_core.errors import SceneError
 from compose_core.images import read_bytes
 from compose_core.scene.assets import Assets
-from compose_core.scene.layer import Camera, Layer, Proxy
+from compose_core.scene.layer import Camera, Layer, Proxy, short
 from compose_core.scene.model import Scene
 
 Format = Literal["toml", "json"]
@@ -148,16 +148,18 @@ def _explain(error: ValidationError, data: Mapping[str, Any]) -> NoReturn:
     more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
     if first["type"] == "extra_forbidden":
         _unknown_key(str(location[-1]), location, data)
-    if first["type"] == "missing":
+    if first["type"] == "missing" and isinstance(location[-1], str):
         raise SceneError(
             f"{_owner(location, data)} has no `{key}`{more}",
             expected=_HINTS.get(key, "a value"),
             remedy=f"write {_HINTS.get(key, key + ' = ...')}",
         ) from error
     expected = str(first["msg"]).removeprefix("Input should be ")
+    if first["type"] == "missing":  # an entry of a list of fixed length
+        expected = "more entries"
     raise SceneError(
         f"`{key}` of {_owner(location, data)} is not usable{more}",
-        got=_short(first["input"]),
+        got=short(first["input"]),
         expected=expected,
         remedy=f"write {_HINTS[key]}" if key in _HINTS else None,
     ) from error
@@ -171,7 +173,7 @@ def _unknown_key(key: str, location: tuple[int | str, ...], data: Mapping[str, A
     moved = f"move it into `{homes[0]}`, where `{key}` belongs, or " if homes else ""
     raise SceneError(
         f"{_owner(location, data)} has an unknown key",
-        got=_short(key),
+        got=short(key),
         expected=f"one of {', '.join(known)}",
         remedy=f"{moved}write `{nearest}`, the nearest known key",
     )
@@ -180,13 +182,8 @@ def _unknown_key(key: str, location: tuple[int | str, ...], data: Mapping[str, A
 def _owner(location: tuple[int | str, ...], data: Mapping[str, Any]) -> str:
     """The part of the scene that a location lies in, in words."""
     if len(location) >= 2 and location[0] == "layers" and isinstance(location[1], int):
-        layer: Any = data["layers"][location[1]]
+        layer = cast("list[Any]", data["layers"])[location[1]]
         name = cast("dict[str, Any]", layer).get("name") if isinstance(layer, dict) else None
-        owner = f"layer {_short(name)}" if isinstance(name, str) else f"layer {location[1] + 1}"
+        owner = f"layer {short(name)}" if isinstance(name, str) else f"layer {location[1] + 1}"
         return f"the proxy of {owner}" if "proxy" in location[2:-1] else owner
-    return "the camera" if location[0] == "camera" and len(location) > 1 else "the scene"
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    return "the camera" if location[:1] == ("camera",) and len(location) > 1 else "the scene"

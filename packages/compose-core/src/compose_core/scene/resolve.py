@@ -36,7 +36,7 @@ from compose_core.images import (
     read_segments,
 )
 from compose_core.scene.assets import Assets
-from compose_core.scene.layer import FILES, Camera, Layer, Proxy
+from compose_core.scene.layer import FILES, Camera, Layer, Proxy, short
 
 PROXIES = "compose.proxies"
 """Entry point group of the one function that renders proxies, see `ProxyResolver`."""
@@ -131,7 +131,9 @@ def _keypoints(data: bytes, what: str) -> Keypoints:
     except (ValueError, RecursionError) as error:
         raise SceneError(f"{what} is not JSON", got=error, expected=example) from error
     if not isinstance(points, dict) or not points:
-        raise SceneError(f"{what} holds no points", got=_short(points), expected=example)
+        raise SceneError(
+            f"{what} holds no points", got=short(cast(object, points)), expected=example
+        )
     found: dict[str, tuple[float, float]] = {}
     for name, point in cast("dict[str, object]", points).items():
         if point is not None:
@@ -149,15 +151,10 @@ def _point(name: str, point: object, what: str, example: str) -> tuple[float, fl
     if not good or any(abs(v) > 10 for v in numbers):
         raise SceneError(
             f"{what} has a bad point {name!r}",
-            got=_short(point),
+            got=short(cast(object, point)),
             expected=f"[x, y], as in {example}",
         )
     return float(numbers[0]), float(numbers[1])
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def _resolver() -> ProxyResolver:

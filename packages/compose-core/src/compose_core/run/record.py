@@ -1,0 +1,169 @@
+"""The record inside every picture: all that is needed to make it again.
+
+It is JSON in the PNG text chunk ``compose``: the scene with the bytes of its files, the method,
+the model with the hash of its weights, the settings, the versions and the number of threads. There
+is no time and no name of a machine in it, so the same work gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, cast
+
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from compose_core._version import __version__
+from compose_core.errors import SceneError
+from compose_core.images import open_picture, read_bytes
+from compose_core.scene import Assets, Scene, build
+
+CHUNK = "compose"
+FORMAT = 1
+MAX_PICTURE = 512 * 2**20
+"""Largest picture file that is searched for a record, in bytes."""
+
+_PACKAGES = ("torch", "diffusers", "transformers", "numpy", "pillow")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How a scene was or will be run.
+
+    Attributes:
+        method: name of the method.
+        model: id of the model in the zoo, or a folder.
+        seed: seed of the noise of this one picture.
+        steps: number of steps of the sampler.
+        guidance: scale of classifier-free guidance; 1 means none.
+        device: where it runs: cpu, cuda, cuda:1, mps.
+    """
+
+    method: str
+    model: str
+    seed: int
+    steps: int
+    guidance: float
+    device: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """A scene, its settings and the circumstances.
+
+    Attributes:
+        scene: the scene with its files.
+        settings: how it was run.
+        weights: sha256 over the files of the model.
+        versions: of Python and the packages that matter for the bytes.
+        threads: number of threads of torch on the CPU.
+    """
+
+    scene: Scene
+    settings: Settings
+    weights: str
+    versions: Mapping[str, str]
+    threads: int
+
+    def changes(self, other: Record) -> list[str]:
+        """What differs in the circumstances: reasons why bytes may differ too."""
+        pairs = {
+            "weights": (self.weights, other.weights),
+            "threads": (self.threads, other.threads),
+            **{
+                name: (self.versions.get(name), other.versions.get(name))
+                for name in sorted({*self.versions, *other.versions})
+            },
+        }
+        return [f"{name}: {a} then, {b} now" for name, (a, b) in pairs.items() if a != b]
+
+
+def circumstances() -> dict[str, str]:
+    """Versions of Python and of the packages that matter for the bytes of a picture."""
+    found = {"python": platform.python_version(), "compose-core": __version__}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:  # a frozen application may carry no metadata
+            found[name] = "unknown"
+    return found
+
+
+def to_png(picture: Image.Image, record: Record) -> bytes:
+    """PNG bytes of a picture that carries its record."""
+    content = {
+        "format": FORMAT,
+        "scene": record.scene.model_dump(mode="json", exclude_unset=True),
+        "files": record.scene.assets.encoded(),
+        **asdict(record.settings),
+        "weights": record.weights,
+        "versions": dict(record.versions),
+        "threads": record.threads,
+    }
+    info = PngInfo()
+    info.add_text(CHUNK, json.dumps(content, ensure_ascii=True, sort_keys=True))
+    stream = io.BytesIO()
+    picture.save(stream, "PNG", pnginfo=info)
+    return stream.getvalue()
+
+
+def load_record(path: str | Path) -> Record:
+    """The record inside a picture that ``compose run`` wrote.
+
+    Raises:
+        SceneError: it is not a picture, carries no record, or the record is damaged.
+    """
+    data = read_bytes(Path(path), "the picture", MAX_PICTURE)
+    text = open_picture(data, f"the picture {str(path)!r}").info.get(CHUNK)
+    if not isinstance(text, str):
+        raise SceneError(
+            "the picture carries no scene",
+            got=str(path),
+            expected=f"a PNG that `compose run` wrote, with a text chunk {CHUNK!r}",
+            remedy="give the scene file; programs that save pictures again often drop the text",
+        )
+    return parse_record(text, str(path))
+
+
+def parse_record(text: str, source: str) -> Record:
+    """`Record` from the JSON text of a picture named ``source``.
+
+    Raises:
+        SceneError: the text is not a record.
+    """
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise _damaged(source, error) from error
+    if not isinstance(content, dict) or cast("dict[str, Any]", content).get("format") != FORMAT:
+        raise _damaged(source, f"no record of format {FORMAT}")
+    content = cast("dict[str, Any]", content)
+    parts = {
+        "scene": dict, "files": dict, "method": str, "model": str, "seed": int, "steps": int,
+        "guidance": (int, float), "device": str, "weights": str, "versions": dict, "threads": int,
+    }  # fmt: skip
+    for key, kind in parts.items():
+        if not isinstance(content.get(key), kind):
+            raise _damaged(source, f"`{key}` is {type(content.get(key)).__name__}")
+    settings = {key: content[key] for key in Settings.__dataclass_fields__}
+    return Record(
+        scene=build(content["scene"]).with_assets(Assets.decoded(content["files"])),
+        settings=Settings(**settings),
+        weights=content["weights"],
+        versions=content["versions"],
+        threads=content["threads"],
+    )
+
+
+def _damaged(source: str, reason: object) -> SceneError:
+    return SceneError(
+        "the scene inside the picture is damaged",
+        got=f"{source}: {reason}",
+        remedy="use the scene file, or an untouched copy of the picture",
+    )
