@@ -1,0 +1,123 @@
+"""What can be said of a scene, said in several phrasings, with the claims a judge can check."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from compose_worlds.primitives.environments import ENVIRONMENTS
+
+NUMBERS = ("no", "a", "two", "three", "four")
+
+RELATIONS: dict[str, tuple[str, ...]] = {
+    "left of": ("left of", "to the left of"),
+    "right of": ("right of", "to the right of"),
+    "behind": ("behind",),
+    "in front of": ("in front of",),
+    "on": ("on", "on top of"),
+}
+"""Names of the relations and how captions word them."""
+
+_PLACES: dict[str, tuple[str, ...]] = {
+    "grass": ("on grass", "on the grass"),
+    "sand": ("on sand", "in the desert"),
+    "snow": ("on snow", "in the snow"),
+    "room": ("in a room", "on a wooden floor"),
+    "dusk": ("at dusk", "in the evening"),
+}
+_OPENINGS = ("", "", "", "a picture of ", "there is ")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One object (or several equal ones) that a caption speaks of."""
+
+    shape: str
+    color: str
+    count: int = 1
+    size: str = ""
+
+    def words(self) -> str:
+        """The claim as a noun phrase: "a small red cube", "two blue cones"."""
+        plural = "s" if self.count > 1 and self.shape != "torus" else ""
+        plural = "es" if self.count > 1 and self.shape == "torus" else plural
+        noun = " ".join(w for w in (self.size, self.color, self.shape + plural) if w)
+        number = NUMBERS[self.count]
+        return f"{'an' if number == 'a' and noun[0] in 'aeiou' else number} {noun}"
+
+
+@dataclass(frozen=True)
+class Relation:
+    """Claim number `subject` stands in a relation of `RELATIONS` to claim number `other`."""
+
+    subject: int
+    name: str
+    other: int
+
+
+@dataclass(frozen=True)
+class Caption:
+    """A sentence and exactly what it claims.
+
+    Attributes:
+        text: the sentence.
+        claims: the objects, each with its colour, shape and number.
+        relations: how they stand to each other.
+        environment: the place named, "" when none is.
+        complete: whether nothing else is in the picture.
+    """
+
+    text: str
+    claims: tuple[Claim, ...]
+    relations: tuple[Relation, ...]
+    environment: str
+    complete: bool = True
+
+
+def _pick(options: Sequence[str], generator: torch.Generator) -> str:
+    return options[int(torch.randint(len(options), (), generator=generator))]
+
+
+def phrase(
+    claims: Sequence[Claim],
+    relation: Relation | None,
+    environment: str,
+    generator: torch.Generator | None = None,
+    *,
+    complete: bool = True,
+) -> Caption:
+    """Word the claims: plainly without a generator, in a drawn phrasing with one.
+
+    The first claims are worded in the order given; a relation joins its two claims.
+    """
+    words = [c.words() for c in claims]
+    relations: tuple[Relation, ...] = ()
+    if relation is not None:
+        names = RELATIONS[relation.name]
+        joint = names[0] if generator is None else _pick(names, generator)
+        pair = f"{words[relation.subject]} {joint} {words[relation.other]}"
+        rest = [w for i, w in enumerate(words) if i not in (relation.subject, relation.other)]
+        body = " and ".join([pair, *rest])
+        relations = (relation,)
+    else:
+        body = ", ".join(words[:-1]) + (" and " if len(words) > 1 else "") + words[-1]
+    place, opening = "", ""
+    if environment:
+        options = _PLACES[environment]
+        place = ENVIRONMENTS[environment].phrase if generator is None else _pick(options, generator)
+    if generator is not None:
+        opening = _pick(_OPENINGS, generator)
+    text = f"{opening}{body} {place}".strip()
+    return Caption(text, tuple(claims), relations, environment, complete)
+
+
+def mirrored(caption: Caption) -> Caption:
+    """The caption of the picture flipped left to right."""
+    swap = {"left of": "right of", "right of": "left of"}
+    text = caption.text.replace("left", "\0").replace("right", "left").replace("\0", "right")
+    relations = tuple(
+        Relation(r.subject, swap.get(r.name, r.name), r.other) for r in caption.relations
+    )
+    return Caption(text, caption.claims, relations, caption.environment, caption.complete)

@@ -1,0 +1,172 @@
+"""The denoiser of `sd-tiny`: a `UNet2DConditionModel` and its text encoder, trained together.
+
+Cross-attention works at 16x16 and 8x8, the two sizes whose maps the composition methods read; a
+third, cheap level at 4x4 sees the whole picture at once. `attention_head_dim` of diffusers' UNet is
+the *number* of heads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from compose_core.train import Task, TrainConfig
+from compose_worlds.primitives import cache, captions, draw
+from compose_zoo.recipes import text
+from diffusers import AutoencoderTiny, DDIMScheduler, UNet2DConditionModel
+from diffusers.models.attention_processor import AttnProcessor
+from torch import Generator, LongTensor, Tensor, nn
+
+SCENES = range(0, 28_672)
+CAPTIONS = 4
+"""Captions drawn per picture and per mirrored picture."""
+CONFIG = TrainConfig(
+    steps=6000,
+    batch_size=32,
+    lr=1e-3,
+    seed=2,
+    warmup=200,
+    hold=0.5,
+    ema=0.999,
+    precision="bf16",
+    channels_last=True,
+    checkpoint_every=500,
+    validate_every=1000,
+)
+DROPPED = 0.1
+"""Share of captions replaced by "", for classifier-free guidance."""
+SNR_CAP = 5.0
+
+
+def build(seed: int = 0) -> UNet2DConditionModel:
+    """A fresh denoiser, the same for the same seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.random.default_generator.manual_seed(seed)
+        return UNet2DConditionModel(
+            sample_size=16,
+            in_channels=4,
+            out_channels=4,
+            block_out_channels=(64, 128, 128),
+            down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
+            up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
+            layers_per_block=1,
+            cross_attention_dim=128,
+            attention_head_dim=(2, 4, 4),
+            norm_num_groups=16,
+        )
+
+
+def scheduler() -> DDIMScheduler:
+    """The noise schedule of Stable Diffusion 1.5."""
+    return DDIMScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        clip_sample=False,
+        set_alpha_to_one=False,
+        steps_offset=1,
+        prediction_type="epsilon",
+    )
+
+
+@torch.no_grad()
+def encode(vae: AutoencoderTiny, pictures: Tensor, batch: int = 128) -> Tensor:
+    """Latents of uint8 pictures (B, 3, H, W): float16 (B, 4, H / 4, W / 4)."""
+    vae = vae.to(memory_format=torch.channels_last)
+    parts: list[Tensor] = []
+    for chunk in pictures.split(batch):
+        x = (chunk.float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)
+        with torch.autocast("cpu", torch.bfloat16):
+            parts.append(vae.encode(x).latents.half().contiguous())
+    return torch.cat(parts)
+
+
+def sentences(scenes: range) -> list[str]:
+    """All captions: for each picture `CAPTIONS`, then for each mirrored picture as many."""
+    plain: list[str] = []
+    flipped: list[str] = []
+    for number in scenes:
+        scene, claims = draw.scene(number)
+        drawn = [
+            draw.caption(scene, claims, number * 2 * CAPTIONS + i) for i in range(2 * CAPTIONS)
+        ]
+        plain += [c.text for c in drawn[:CAPTIONS]]
+        flipped += [captions.mirrored(c).text for c in drawn[CAPTIONS:]]
+    return plain + flipped
+
+
+class DenoiserTask(Task):
+    """Denoising of latents under captions: epsilon prediction, min-SNR weights."""
+
+    def __init__(self, latents: Tensor, tokens: Tensor, words: text.CLIPTokenizer) -> None:
+        """Latents (2 N, 4, 16, 16), mirrored ones last; tokens (2 N * CAPTIONS, length)."""
+        self.latents, self.tokens = latents, tokens
+        self.unet = build()
+        # The explicit softmax trains faster than the fused one on a CPU.
+        self.unet.set_attn_processor(AttnProcessor())
+        self.text = text.text_encoder(words)
+        self.empty = torch.tensor(words("", padding="max_length").input_ids)
+        self.alphas = scheduler().alphas_cumprod
+
+    @property
+    def modules(self) -> dict[str, nn.Module]:
+        """Denoiser and text encoder."""
+        return {"unet": self.unet, "text_encoder": self.text}
+
+    @property
+    def size(self) -> int:
+        """Pictures, plain and mirrored, times captions."""
+        return len(self.tokens)
+
+    def batch(self, indices: LongTensor) -> dict[str, Tensor]:
+        """Latents (B, 4, 16, 16) and tokens (B, length)."""
+        latents = self.latents[indices // CAPTIONS].float()
+        return {"latent": latents, "tokens": self.tokens[indices]}
+
+    def loss(
+        self, batch: dict[str, Tensor], generator: Generator
+    ) -> tuple[Tensor, dict[str, float]]:
+        """Squared error of epsilon, weighted by min(SNR, 5) / SNR (Hang et al., 2023)."""
+        return self._loss(self.modules, batch, generator, DROPPED)
+
+    def _loss(
+        self,
+        modules: Mapping[str, nn.Module],
+        batch: dict[str, Tensor],
+        generator: Generator,
+        dropped: float,
+    ) -> tuple[Tensor, dict[str, float]]:
+        x0, tokens = batch["latent"], batch["tokens"]
+        n, device = len(x0), x0.device
+        drop = torch.rand(n, generator=generator, device=device) < dropped
+        tokens = torch.where(drop[:, None], self.empty.to(device), tokens)
+        t = torch.randint(1000, (n,), generator=generator, device=device)
+        eps = torch.randn(x0.shape, generator=generator, device=device)
+        alpha2 = self.alphas.to(device)[t][:, None, None, None]
+        x_t = alpha2.sqrt() * x0 + (1 - alpha2).sqrt() * eps
+        words = modules["text_encoder"](tokens).last_hidden_state
+        predicted = modules["unet"](x_t, t, words).sample.float()
+        error = (predicted - eps).square().mean((1, 2, 3))
+        snr = (alpha2 / (1 - alpha2)).flatten()
+        weight = snr.clamp_max(SNR_CAP) / snr
+        return (weight * error).mean(), {"mse": float(error.mean().detach())}
+
+    @torch.no_grad()
+    def validate(self, modules: Mapping[str, nn.Module]) -> dict[str, float]:
+        """The squared error of epsilon on a fixed draw of training samples, without dropout."""
+        generator = Generator().manual_seed(0)
+        chosen = torch.arange(0, self.size, max(1, self.size // 512))[:512]
+        _, logs = self._loss(modules, self.batch(chosen), generator, 0.0)  # type: ignore[arg-type]
+        return logs
+
+
+def prepare(folder: Path, vae: AutoencoderTiny, scenes: range = SCENES) -> tuple[Tensor, Tensor]:
+    """Latents and tokens for `DenoiserTask`, from the cache of rendered scenes in `folder`."""
+    pictures = cache.load(folder, scenes, ("picture",))["picture"]
+    latents = torch.cat([encode(vae, pictures), encode(vae, pictures.flip(-1))])
+    words = text.tokenizer()
+    tokens = words(
+        sentences(scenes), padding="max_length", truncation=True, return_tensors="pt"
+    ).input_ids
+    return latents, tokens
