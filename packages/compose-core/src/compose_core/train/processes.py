@@ -33,8 +33,8 @@ class Processes:
         self.rank: int = int(self._state.process_index) if self._state else 0  # pyright: ignore
         self.count: int = int(self._state.num_processes) if self._state else 1  # pyright: ignore
         self.device = device
-        if self._state is not None and device.type != "cpu" and device.index is None:
-            self.device = torch.device(device.type, int(os.environ.get("LOCAL_RANK", "0")))
+        if self._state is not None and device == torch.device("cuda"):
+            self.device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
 
     @property
     def first(self) -> bool:
