@@ -3,6 +3,7 @@
 import pickle
 
 import pytest
+
 from compose_core import errors
 
 
