@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import sys
 import tomllib
-from functools import cached_property
 from pathlib import Path
 
 import nox
@@ -21,6 +20,16 @@ WORKERS = str(min(8, os.cpu_count() or 2))
 # A worker per core; more threads than that only make them wait for one another.
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS_PARALLELISM": "0"}
 OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+
+TESTERS = ["hypothesis", "pytest", "pytest-timeout", "pytest-xdist"]
+# What an installed distribution offers: its module, and whatever its entry points name.
+LOAD_EVERYTHING = """
+import importlib, sys
+from importlib.metadata import distribution
+importlib.import_module(sys.argv[1].replace("-", "_"))
+for point in distribution(sys.argv[1]).entry_points:
+    print(point.group, point.name, point.load())
+"""
 
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv|virtualenv"
@@ -36,18 +45,15 @@ class Package:
         self.project = tomllib.loads((folder / "pyproject.toml").read_text("utf-8"))["project"]
         self.name: str = self.project["name"]
 
-    @property
-    def requirements(self) -> list[str]:
-        """The names of the distributions that this one declares at run time."""
-        return [_name(line) for line in self.project.get("dependencies", [])]
-
-    @cached_property
-    def family(self) -> list[Package]:
+    def family(self, *extras: str) -> list[Package]:
         """This package and the workspace packages that it declares, directly or not."""
         found = {self.name: self}
-        for name in self.requirements:
+        lines = [*self.project.get("dependencies", [])]
+        for extra in extras:
+            lines += self.extras.get(extra, [])
+        for name in map(_name, lines):
             if name in PACKAGES:
-                found |= {package.name: package for package in PACKAGES[name].family}
+                found |= {package.name: package for package in PACKAGES[name].family()}
         return list(found.values())
 
     @property
@@ -122,7 +128,7 @@ def demo(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run everything that a CPU can test: every package's tests and those across packages."""
-    _install(session, *_editable(list(PACKAGES.values()), "test"), "import-linter")
+    _install(session, *_editable(list(PACKAGES.values()), "test"), *TESTERS, "import-linter")
     _pytest(session, "-n", WORKERS, "--timeout", "600", **ONE_THREAD)
 
 
@@ -131,7 +137,7 @@ def tests(session: nox.Session) -> None:
 def tests_cpu(session: nox.Session, package: str) -> None:
     """Test one package with nothing installed but what it declares."""
     this = PACKAGES[package]
-    _install(session, *_editable(this.family[1:]), *this.editable("test"))
+    _install(session, *_editable(this.family("test")[1:]), *this.editable("test"), *TESTERS)
     _pytest(session, *_own_tests(session, this), "-m", _selection(this), **ONE_THREAD)
 
 
@@ -140,7 +146,7 @@ def tests_cpu(session: nox.Session, package: str) -> None:
 def tests_cuda(session: nox.Session, package: str) -> None:
     """Test one package on a GPU; a missing GPU is a failure. Works with --no-venv."""
     this = PACKAGES[package]
-    _install(session, *_editable(list(PACKAGES.values())), *this.editable("test"))
+    _install(session, *_editable(list(PACKAGES.values()), "test"), *TESTERS)
     env = {"COMPOSE_REQUIRE_CUDA": "1"}
     if _bare(session):
         env["PYTHONPATH"] = _source_path(session)
@@ -156,7 +162,7 @@ def _own_tests(session: nox.Session, package: Package) -> list[str]:
 
 def _selection(package: Package) -> str:
     """A test that needs a checkpoint runs where the package brings the zoo along."""
-    has_zoo = any(member.name == "compose-zoo" for member in package.family)
+    has_zoo = any(member.name == "compose-zoo" for member in package.family("test"))
     return "not cuda" if has_zoo else "not cuda and not weights"
 
 
@@ -208,9 +214,9 @@ def build(session: nox.Session) -> None:
 def install_check(session: nox.Session, package: str) -> None:
     """Install one package's wheels alone, import it and start each of its console commands."""
     this = PACKAGES[package]
-    _install(session, *(str(member.wheel) for member in this.family))
+    _install(session, *(str(member.wheel) for member in this.family()))
     session.chdir(session.create_tmp())  # away from the sources
-    session.run("python", "-c", f"import {this.module}; print({this.module}.__version__)")
+    session.run("python", "-c", LOAD_EVERYTHING, this.name, silent=True)
     for command in this.project.get("scripts", {}):
         session.run(command, "--help", silent=True)
         session.run(command, "--version")
