@@ -72,13 +72,14 @@ def scheduler() -> DDIMScheduler:
 
 @torch.no_grad()
 def encode(vae: AutoencoderTiny, pictures: Tensor, batch: int = 128) -> Tensor:
-    """Latents of uint8 pictures (B, 3, H, W): float16 (B, 4, H / 4, W / 4)."""
+    """Latents of uint8 pictures (B, 3, H, W): float16 (B, 4, H / 4, W / 4) on the CPU."""
     vae = vae.to(memory_format=torch.channels_last)
+    device = next(vae.parameters()).device
     parts: list[Tensor] = []
     for chunk in pictures.split(batch):
-        x = (chunk.float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)
-        with torch.autocast("cpu", torch.bfloat16):
-            parts.append(vae.encode(x).latents.half().contiguous())
+        x = (chunk.to(device).float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)
+        with torch.autocast(device.type, torch.bfloat16):
+            parts.append(vae.encode(x).latents.half().contiguous().cpu())
     return torch.cat(parts)
 
 

@@ -59,7 +59,7 @@ def tokenizer() -> CLIPTokenizer:
 
 
 def text_encoder(made: CLIPTokenizer, seed: int = 0, width: int = 128) -> CLIPTextModel:
-    """A fresh text encoder of four layers for a tokenizer."""
+    """A fresh text encoder of three layers for a tokenizer."""
     with torch.random.fork_rng(devices=[]):
         torch.random.default_generator.manual_seed(seed)
         return CLIPTextModel(
@@ -67,7 +67,7 @@ def text_encoder(made: CLIPTokenizer, seed: int = 0, width: int = 128) -> CLIPTe
                 vocab_size=len(made),
                 hidden_size=width,
                 intermediate_size=4 * width,
-                num_hidden_layers=4,
+                num_hidden_layers=3,
                 num_attention_heads=4,
                 max_position_embeddings=LENGTH,
                 projection_dim=width,

@@ -1,0 +1,109 @@
+"""What `clip-tiny` learns: which caption belongs to which picture (an open_clip model)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import open_clip
+import torch
+from compose_core.train import Task, TrainConfig
+from compose_worlds.primitives import cache
+from compose_zoo.recipes import text
+from compose_zoo.recipes.denoiser import CAPTIONS, sentences
+from torch import Generator, LongTensor, Tensor, nn
+from torch.nn import functional as F
+
+SCENES = range(0, 28_672)
+CONFIG = TrainConfig(
+    steps=2600,
+    batch_size=128,
+    lr=1e-3,
+    seed=4,
+    warmup=200,
+    hold=0.3,
+    ema=0.995,
+    weight_decay=0.05,
+    precision="bf16",
+    checkpoint_every=400,
+)
+
+
+def config(vocabulary: int) -> dict[str, Any]:
+    """The open_clip configuration: 64x64 pictures in 8x8 patches, captions of 32 tokens."""
+    return {
+        "embed_dim": 128,
+        "vision_cfg": {
+            "image_size": 64,
+            "patch_size": 8,
+            "width": 128,
+            "layers": 4,
+            "head_width": 32,
+            "mlp_ratio": 3.0,
+        },
+        "text_cfg": {
+            "context_length": text.LENGTH,
+            "vocab_size": vocabulary,
+            "width": 128,
+            "heads": 4,
+            "layers": 3,
+        },
+    }
+
+
+def build(vocabulary: int, seed: int = 0) -> nn.Module:
+    """A fresh pair of towers, the same for the same seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.random.default_generator.manual_seed(seed)
+        return open_clip.CLIP(**config(vocabulary))
+
+
+def normalised(pictures: Tensor) -> Tensor:
+    """Pictures in [-1, 1] as the towers take them: the same range, so nothing but a name."""
+    return pictures
+
+
+class TowersTask(Task):
+    """The contrastive loss of CLIP; captions that are equal in a batch are not told apart."""
+
+    def __init__(self, folder: Path, scenes: range = SCENES) -> None:
+        """Read the cache in `folder` and tokenise the captions."""
+        self.pictures = cache.load(folder, scenes, ("picture",))["picture"]
+        words = text.tokenizer()
+        self.tokens: Tensor = words(
+            sentences(scenes), padding="max_length", truncation=True, return_tensors="pt"
+        ).input_ids
+        self.clip = build(len(words))
+
+    @property
+    def modules(self) -> dict[str, nn.Module]:
+        """Both towers."""
+        return {"clip": self.clip}
+
+    @property
+    def size(self) -> int:
+        """Pictures, plain and mirrored, times captions."""
+        return len(self.tokens)
+
+    def batch(self, indices: LongTensor) -> dict[str, Tensor]:
+        """Pictures (B, 3, 64, 64) in [-1, 1] and tokens (B, length)."""
+        n = len(self.pictures)
+        number = indices // CAPTIONS
+        pictures = self.pictures[number % n].float() / 127.5 - 1
+        mirrored = number >= n
+        pictures[mirrored] = pictures[mirrored].flip(-1)
+        return {"picture": pictures, "tokens": self.tokens[indices]}
+
+    def loss(
+        self, batch: dict[str, Tensor], generator: Generator
+    ) -> tuple[Tensor, dict[str, float]]:
+        """Symmetric cross-entropy over the batch, targets shared by equal captions."""
+        x, tokens = batch["picture"], batch["tokens"]
+        gain = 1 + 0.08 * torch.randn((len(x), 1, 1, 1), generator=generator, device=x.device)
+        image, words, scale = self.clip(normalised(x * gain), tokens)
+        logits = scale.float() * image.float() @ words.float().t()
+        same = (tokens[:, None] == tokens[None]).all(-1).float()
+        target = same / same.sum(-1, keepdim=True)
+        value = (F.cross_entropy(logits, target) + F.cross_entropy(logits.t(), target)) / 2
+        right = (same.gather(1, logits.argmax(1, keepdim=True)) > 0).float().mean()
+        return value, {"accuracy": float(right)}
