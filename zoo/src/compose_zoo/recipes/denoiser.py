@@ -18,7 +18,7 @@ from diffusers import AutoencoderTiny, DDIMScheduler, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
 from torch import Generator, LongTensor, Tensor, nn
 
-SCENES = range(0, 28_672)
+SCENES = range(0, 20_480)
 CAPTIONS = 4
 """Captions drawn per picture and per mirrored picture."""
 CONFIG = TrainConfig(

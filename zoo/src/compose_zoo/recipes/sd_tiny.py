@@ -10,7 +10,7 @@ from diffusers import AutoencoderTiny, StableDiffusionPipeline, UNet2DConditionM
 from transformers import CLIPTextModel, CLIPTokenizer
 
 SEED = 1
-"""Fixes order, noise and the first weights; scenes are numbers 0 to 28,671."""
+"""Fixes order, noise and the first weights; scenes are numbers 0 to 20,479."""
 
 
 def train(folder: Path, device: str = "cpu", resume: bool = True, steps: int | None = None) -> None:

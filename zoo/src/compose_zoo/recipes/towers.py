@@ -14,7 +14,7 @@ from compose_zoo.recipes.denoiser import CAPTIONS, sentences
 from torch import Generator, LongTensor, Tensor, nn
 from torch.nn import functional as F
 
-SCENES = range(0, 28_672)
+SCENES = range(0, 20_480)
 CONFIG = TrainConfig(
     steps=2600,
     batch_size=128,

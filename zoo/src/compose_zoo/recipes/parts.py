@@ -1,0 +1,28 @@
+"""What later recipes need of `sd-tiny`: a fresh export beside them, else the published one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from diffusers import AutoencoderTiny, StableDiffusionPipeline
+
+
+def _folder(runs: Path) -> Path:
+    fresh = runs / "sd-tiny" / "export"
+    if (fresh / "model_index.json").exists():
+        return fresh
+    from compose_core.zoo import resolve
+
+    return resolve("sd-tiny")
+
+
+def base_of(runs: Path) -> StableDiffusionPipeline:
+    """The whole of `sd-tiny` in single precision; `runs` is the folder that holds its run."""
+    return StableDiffusionPipeline.from_pretrained(
+        _folder(runs), use_safetensors=True, safety_checker=None
+    )
+
+
+def autoencoder_of(runs: Path) -> AutoencoderTiny:
+    """The autoencoder of `sd-tiny` in single precision."""
+    return AutoencoderTiny.from_pretrained(_folder(runs), subfolder="vae", use_safetensors=True)
