@@ -93,13 +93,10 @@ def test_what_cannot_share_a_call_is_grouped_apart():
         (Query(two, small, at, short), Query(one, large, at, short)),
         Query(one, small, at, long_),
         Query(one, small, level(300), short),
-        Query(one, small.double(), at, short),
-        Query(one.double(), small, level(), long_),
     )
-    one.float()
-    answers = Local()(questions[:-2])
+    answers = Local()(questions)
     assert one.rows == [1, 1, 1, 1] and two.rows == [1]
-    for query, answer in zip(leaves(questions[:-2]), flat(answers), strict=True):
+    for query, answer in zip(leaves(questions), flat(answers), strict=True):
         alone = query.network(query.x_t, query.level, query.encoded)
         assert_close(answer.x0, alone.x0, "groups must not change answers")
 
@@ -230,7 +227,7 @@ def launch(script, count, folder):
     ]
     try:
         for process in running:
-            output, _ = process.communicate(timeout=300)
+            output, _ = process.communicate(timeout=900)
             assert process.returncode == 0, output
     finally:
         for process in running:

@@ -40,8 +40,8 @@ class Gaussian(Denoiser):
 
     def __init__(self, mean: Tensor | float, var: Tensor | float) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.as_tensor(mean), persistent=False)
-        self.register_buffer("var", _positive(torch.as_tensor(var)), persistent=False)
+        self.register_buffer("mean", _exact(mean), persistent=False)
+        self.register_buffer("var", _positive(_exact(var)), persistent=False)
 
     def queries(self, x_t: Tensor, level: Level, state: State) -> Questions:
         """Nothing."""
@@ -109,6 +109,10 @@ class Mixture(Denoiser):
 def _posterior(x_t: Tensor, alpha: Tensor, sigma: Tensor, mean: Tensor, var: Tensor) -> Tensor:
     gain = alpha * var / (alpha**2 * var + sigma**2)
     return mean + gain * (x_t - alpha * mean)
+
+
+def _exact(value: Tensor | float) -> Tensor:
+    return value if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
 
 
 def _positive(value: Tensor) -> Tensor:
