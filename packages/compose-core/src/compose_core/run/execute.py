@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from PIL import Image
 
+from compose_core import zoo
 from compose_core.errors import SceneError, UsageError
 from compose_core.method import find
 from compose_core.run import limits
@@ -18,9 +19,13 @@ from compose_core.run.files import check_writable, write_atomic
 from compose_core.run.record import Record, Settings, circumstances, to_png
 from compose_core.scene import Scene, check
 from compose_core.scene.model import MAX_SEED
+from compose_core.zoo.digest import remembered_digest
 
 METHOD, MODEL, STEPS, GUIDANCE = "regional", "sd-tiny", 30, 5.0
 MAX_STEPS, MAX_NUM = 10_000, 10_000
+
+_COUNTED = {".safetensors", ".json", ".txt", ".model"}
+"""Kinds of files of a model that decide what it computes."""
 
 Load = Callable[[Path, str], Any]
 """Model folder and device to a loaded pipeline."""
@@ -164,21 +169,17 @@ def check_method(scene: Scene, name: str, *, strict: bool = False) -> list[str]:
 
 def locate_model(model: str) -> tuple[Path, str]:
     """Folder of a model, verified, and the sha256 over its files."""
-    folder = Path(model)
-    if not folder.is_dir():
-        from compose_core import zoo
-
-        folder = zoo.resolve(model)
+    folder = zoo.resolve(model)
     return folder, hash_folder(folder)
 
 
 def hash_folder(folder: Path) -> str:
-    """sha256 over the names and sha256 of all files of a folder, in the order of their names."""
+    """sha256 over the names and sha256 of the weights, settings and vocabularies in a folder."""
     total = hashlib.sha256()
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        with path.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        total.update(f"{path.relative_to(folder).as_posix()} {digest}\n".encode())
+    for path in sorted(folder.rglob("*")):
+        if path.suffix in _COUNTED and path.is_file():
+            line = f"{path.relative_to(folder).as_posix()} {remembered_digest(path)}\n"
+            total.update(line.encode())
     return total.hexdigest()
 
 

@@ -97,9 +97,10 @@ def circumstances() -> dict[str, str]:
 
 def to_png(picture: Image.Image, record: Record) -> bytes:
     """PNG bytes of a picture that carries its record."""
+    scene = record.scene.model_dump(mode="json", exclude_unset=True)
     content = {
         "format": FORMAT,
-        "scene": record.scene.model_dump(mode="json", exclude_unset=True),
+        "scene": {"version": record.scene.version, **scene},
         "files": record.scene.assets.encoded(),
         **asdict(record.settings),
         "weights": record.weights,

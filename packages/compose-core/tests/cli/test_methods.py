@@ -1,0 +1,20 @@
+"""The table of capabilities."""
+
+import json
+
+from compose_core.cli import main
+from compose_core.cli.methods import table
+
+
+def test_the_table_has_a_row_for_each_key_and_a_column_for_each_method():
+    lines = table({"one": {"box": "needs"}, "another": {"box": "uses", "depth": "uses"}})
+    assert lines[0].split() == ["key", "one", "another"]
+    assert lines[1].split() == ["box", "needs", "yes"]
+    assert lines[2].split() == ["depth", "·", "yes"]
+
+
+def test_the_baseline_is_there(capsys):
+    assert main(["methods"]) == 0
+    assert "regional" in capsys.readouterr().out
+    assert main(["methods", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["regional"]["prompt"] in ("uses", "needs")

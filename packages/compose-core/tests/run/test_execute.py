@@ -1,0 +1,210 @@
+"""Running a scene: checks come first, files appear whole, pictures repeat byte for byte."""
+
+import os
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from compose_core.errors import ComposeError, SceneError, UsageError, WeightsError
+from compose_core.run import load_record, remake, run_scene
+from compose_core.run.execute import hash_folder, targets
+from compose_core.scene import Layer, Scene
+from compose_core.testing.folders import tiny_stable_diffusion
+
+
+class FakePipeline:
+    """Draws its generator as a picture; what it was asked is kept in `calls`."""
+
+    def __init__(self, warnings=(), fail=None):
+        self.calls, self.warnings, self.fail = [], warnings, fail
+
+    def set_progress_bar_config(self, **config):
+        self.config = config
+
+    def __call__(self, scene, *, generator, trace, warn, **arguments):
+        self.calls.append(arguments)
+        if self.fail is not None and len(self.calls) > 1:
+            raise self.fail
+        for line in self.warnings:
+            warn(line)
+        noise = torch.rand((scene.height, scene.width, 3), generator=generator[0])
+        picture = Image.fromarray((noise * 255).byte().numpy())
+        return SimpleNamespace(images=[picture], trace=None)
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory):
+    return str(tiny_stable_diffusion(tmp_path_factory.mktemp("models") / "tiny"))
+
+
+def a_scene(canvas=(64, 64), **layer):
+    return Scene(
+        canvas=canvas,
+        prompt="toys",
+        seed=7,
+        layers=[Layer(name="ball", prompt="a red sphere", box=(0, 0, 0.5, 1), **layer)],
+    )
+
+
+def paths(scene, model, out, pipeline=None, **options):
+    loaded = pipeline or FakePipeline()
+    return list(
+        run_scene(
+            scene,
+            model=model,
+            out=out,
+            device="cpu",
+            load=lambda folder, device: loaded,
+            **options,
+        )
+    )
+
+
+def test_settings_reach_the_pipeline_and_the_record(tmp_path, model):
+    pipeline = FakePipeline()
+    (path,) = paths(a_scene(), model, tmp_path, pipeline, steps=3, guidance=2, name="toys")
+    (call,) = pipeline.calls
+    assert (call["num_inference_steps"], call["guidance_scale"]) == (3, 2.0)
+    record = load_record(path)
+    assert path == tmp_path / "toys.png"
+    assert (record.settings.seed, record.settings.steps, record.settings.guidance) == (7, 3, 2.0)
+    assert record.scene == a_scene()
+    assert record.weights == hash_folder(Path(model))
+
+
+def test_each_picture_depends_on_its_own_seed_only(tmp_path, model):
+    many = paths(a_scene(), model, tmp_path / "many", num=3)
+    assert [p.name for p in many] == ["picture-7.png", "picture-8.png", "picture-9.png"]
+    (one,) = paths(a_scene(), model, tmp_path / "one", seed=8)
+    assert one.read_bytes() == many[1].read_bytes()
+
+
+def test_a_picture_is_made_again_byte_for_byte(tmp_path, model):
+    (path,) = paths(a_scene(), model, tmp_path, steps=2)
+    fake = FakePipeline()
+    (result,) = remake(
+        load_record(path), path, out=tmp_path / "again", name=path.stem, load=lambda f, d: fake
+    )
+    assert result == (tmp_path / "again" / "picture.png", True)
+    assert result[0].read_bytes() == path.read_bytes()
+
+
+def test_the_source_is_never_written_over(tmp_path, model):
+    (path,) = paths(a_scene(), model, tmp_path)
+    before = path.read_bytes()
+    for out in (tmp_path, path):
+        ((again, same),) = remake(
+            load_record(path), path, out=out, name="picture", load=lambda f, d: FakePipeline()
+        )
+        assert again == tmp_path / "picture-again.png" and same
+    assert path.read_bytes() == before
+
+
+def test_another_seed_is_not_called_the_same(tmp_path, model):
+    (path,) = paths(a_scene(), model, tmp_path)
+    ((_, same),) = remake(
+        load_record(path), path, out=tmp_path / "b", seed=8, load=lambda f, d: FakePipeline()
+    )
+    assert same is None
+
+
+def test_other_weights_are_reported(tmp_path, model):
+    other = str(tiny_stable_diffusion(tmp_path / "other", seed=1))
+    (path,) = paths(a_scene(), model, tmp_path)
+    record = load_record(path)
+    changed = type(record.settings)(**{**record.settings.__dict__, "model": other})
+    record = type(record)(**{**record.__dict__, "settings": changed})
+    told = []
+    list(
+        remake(
+            record, path, out=tmp_path / "b", warn=told.append, load=lambda f, d: FakePipeline()
+        )
+    )
+    assert any("weights" in line for line in told)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"steps": 0}, "steps"),
+        ({"num": 0}, "pictures"),
+        ({"guidance": float("nan")}, "guidance"),
+        ({"seed": -1}, "seed"),
+        ({"method": "regionl"}, "no method 'regionl'"),
+    ],
+)
+def test_settings_that_make_no_sense_are_wrong_usage(tmp_path, model, options, message):
+    with pytest.raises(UsageError, match=message):
+        paths(a_scene(), model, tmp_path, **options)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("canvas", [(63, 64), (64, 6)])
+def test_a_canvas_that_does_not_fit_is_refused(tmp_path, model, canvas):
+    with pytest.raises(SceneError, match="does not fit the model"):
+        paths(a_scene(canvas), model, tmp_path)
+
+
+def test_an_absurd_canvas_is_refused_before_loading(tmp_path, model, monkeypatch):
+    monkeypatch.setattr("compose_core.run.limits.available_bytes", lambda device: 2**20)
+
+    def load(folder, device):
+        raise AssertionError("loaded")
+
+    with pytest.raises(SceneError, match="too large for the memory"):
+        list(run_scene(a_scene((4096, 4096)), model=model, out=tmp_path, device="cpu", load=load))
+
+
+def test_an_unknown_model_is_refused(tmp_path):
+    with pytest.raises((UsageError, WeightsError)):
+        paths(a_scene(), "no-such-model", tmp_path)
+    with pytest.raises(WeightsError):
+        paths(a_scene(), str(tmp_path / "nowhere"), tmp_path)
+
+
+def test_warnings_are_given_once_and_strict_makes_them_errors(tmp_path, model):
+    told = []
+    paths(a_scene(), model, tmp_path, FakePipeline(["cut"]), num=2, warn=told.append)
+    assert told == ["cut"]
+    with pytest.raises(SceneError, match="cut"):
+        paths(a_scene(), model, tmp_path / "b", FakePipeline(["cut"]), strict=True)
+    assert not (tmp_path / "b").exists()
+
+
+@pytest.mark.parametrize("fail", [KeyboardInterrupt(), ComposeError("NaN at step 3")])
+def test_a_failure_keeps_what_is_finished_and_leaves_no_part(tmp_path, model, fail):
+    with pytest.raises(type(fail)):
+        paths(a_scene(), model, tmp_path, FakePipeline(fail=fail), num=3)
+    assert os.listdir(tmp_path) == ["picture-7.png"]
+
+
+def test_where_pictures_go(tmp_path):
+    assert targets(tmp_path / "a.png", "x", 0, 1) == [tmp_path / "a.png"]
+    with pytest.raises(UsageError, match="several"):
+        targets(tmp_path / "a.png", "x", 0, 2)
+
+
+def test_the_hash_of_a_model_sees_every_weight_and_no_notes(tmp_path):
+    (tmp_path / "a.safetensors").write_bytes(b"1")
+    first = hash_folder(tmp_path)
+    (tmp_path / "README.md").write_bytes(b"hello")
+    assert hash_folder(tmp_path) == first
+    (tmp_path / "a.safetensors").write_bytes(b"2")
+    assert hash_folder(tmp_path) != first
+
+
+def test_the_real_pipeline_repeats_byte_for_byte(tmp_path, model):
+    options = {"model": model, "device": "cpu", "steps": 2, "trace": True}
+    (path,) = run_scene(a_scene(), out=tmp_path / "a", **options)
+    assert np.asarray(Image.open(path)).std() > 0
+    assert {p.name for p in path.parent.iterdir()} == {
+        "picture.png",
+        "picture.trace.png",
+        "picture.trace.safetensors",
+    }
+    ((_, same),) = remake(load_record(path), path, out=tmp_path / "b")
+    assert same
