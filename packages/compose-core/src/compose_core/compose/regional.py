@@ -62,15 +62,15 @@ class Regional(Composer):
         masks = self.masks.to(x_t)
         if masks.dim() == x_t.dim() - 1:
             masks = masks[:, None, None]
-        try:
-            masks[0].expand_as(x_t)
-        except RuntimeError as error:
+        in_place = masks.shape[3:] == x_t.shape[2:]
+        batch, channels = x_t.shape[:2]
+        if not in_place or masks.shape[1] not in (1, batch) or masks.shape[2] not in (1, channels):
             raise ShapeError(
                 "the masks do not fit the sample",
                 got=tuple(self.masks.shape),
                 expected=(len(self.parts), *x_t.shape[2:]),
                 remedy="resize them to the size of the latents",
-            ) from error
+            )
         return masks
 
     def merge(
