@@ -22,10 +22,10 @@ def rays(world: World, size: tuple[int, int], offset: tuple[float, float] = (0, 
         (B, H * W, 3) in the world's frame.
     """
     width, height = size
-    x = (torch.arange(width) + 0.5 + offset[0]) / width * 2 - 1
-    y = 1 - (torch.arange(height) + 0.5 + offset[1]) / height * 2
-    v, u = torch.meshgrid(y, x * (width / height), indexing="ij")
     slope = torch.tan(world.camera[:, 2] / 2)[:, None]
+    x = (torch.arange(width, dtype=slope.dtype) + 0.5 + offset[0]) / width * 2 - 1
+    y = 1 - (torch.arange(height, dtype=slope.dtype) + 0.5 + offset[1]) / height * 2
+    v, u = torch.meshgrid(y, x * (width / height), indexing="ij")
     u, v = (a.flatten().to(slope) * slope for a in (u, v))
     c, s = torch.cos(world.camera[:, 1])[:, None], torch.sin(world.camera[:, 1])[:, None]
     return torch.stack([u, v * c - s, v * s + c], -1)

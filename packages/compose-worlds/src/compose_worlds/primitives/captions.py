@@ -8,7 +8,10 @@ from dataclasses import dataclass
 import torch
 
 from compose_worlds.primitives.environments import ENVIRONMENTS
+from compose_worlds.primitives.solids import SHAPES
+from compose_worlds.primitives.world import COLORS
 
+SIZES = ("", "small", "large")
 NUMBERS = ("no", "a", "two", "three", "four")
 
 RELATIONS: dict[str, tuple[str, ...]] = {
@@ -90,7 +93,8 @@ def phrase(
 ) -> Caption:
     """Word the claims: plainly without a generator, in a drawn phrasing with one.
 
-    The first claims are worded in the order given; a relation joins its two claims.
+    Without a relation the claims follow one another in the order given; a relation joins its
+    two claims, which come first.
     """
     words = [c.words() for c in claims]
     relations: tuple[Relation, ...] = ()
@@ -105,12 +109,27 @@ def phrase(
         body = ", ".join(words[:-1]) + (" and " if len(words) > 1 else "") + words[-1]
     place, opening = "", ""
     if environment:
-        options = _PLACES[environment]
-        place = ENVIRONMENTS[environment].phrase if generator is None else _pick(options, generator)
+        plain = ENVIRONMENTS[environment].phrase
+        place = plain if generator is None else _pick(_PLACES[environment], generator)
     if generator is not None:
         opening = _pick(_OPENINGS, generator)
     text = f"{opening}{body} {place}".strip()
     return Caption(text, tuple(claims), relations, environment, complete)
+
+
+def vocabulary() -> tuple[str, ...]:
+    """Every word that a caption can use, in order of the alphabet."""
+    nouns = [
+        Claim(shape, color, count, size).words()
+        for shape in SHAPES
+        for color in COLORS
+        for count in range(len(NUMBERS))
+        for size in SIZES
+    ]
+    joints = [joint for options in RELATIONS.values() for joint in options]
+    places = [place for options in _PLACES.values() for place in options]
+    text = " ".join([*nouns, *joints, *places, *_OPENINGS, "and"])
+    return tuple(sorted(set(text.split())))
 
 
 def mirrored(caption: Caption) -> Caption:

@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass
 
 import torch
+from compose_core.errors import SceneError
 
 from compose_worlds.primitives.captions import Caption, Claim, Relation, mirrored, phrase
 from compose_worlds.primitives.environments import ENVIRONMENTS
@@ -169,7 +170,11 @@ def true_relations(solids: list[Solid], place: Setting) -> list[Relation]:
 
 
 def scene(seed: int, taste: Taste | None = None) -> tuple[Scene, tuple[Claim, ...]]:
-    """Draw scene number `seed` and the claims of its objects, in the order of its solids."""
+    """Draw scene number `seed` and the claims of its objects, in the order of its solids.
+
+    Raises:
+        SceneError: no scene of this taste was found in many tries.
+    """
     taste = taste or Taste()
     dice = _Dice(seed)
     for _ in range(_TRIES):
@@ -183,7 +188,11 @@ def scene(seed: int, taste: Taste | None = None) -> tuple[Scene, tuple[Claim, ..
         if solids is not None:
             claims = tuple(Claim(shape, color, 1, size) for shape, color in kinds)
             return Scene(solids=tuple(solids), setting=place), claims
-    raise AssertionError(f"no scene found for seed {seed} in {_TRIES} tries")
+    raise SceneError(
+        f"no scene found for seed {seed}",
+        got=f"{_TRIES} tries in which objects did not fit",
+        remedy="ask for fewer objects",
+    )
 
 
 def _place(

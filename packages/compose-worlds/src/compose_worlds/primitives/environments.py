@@ -9,11 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
 
 RGB = tuple[float, float, float]
+Ground = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,11 +28,12 @@ class Environment:
         horizon, zenith: colours of the sky; a wall takes `horizon`.
         sun, ambient, bounce: light of the sun, of the sky and from the ground.
         wall: distance of a back wall in metres, inf for open air.
-        haze: distance in metres at which the air has taken 63 % of a colour (it grows with its square).
+        haze: distance in metres at which the air has taken 63 % of a colour (the exponent grows
+            with the square of the distance).
     """
 
     phrase: str
-    ground: Callable[[Tensor, Tensor, Tensor], Tensor]
+    ground: Ground
     horizon: RGB
     zenith: RGB
     sun: RGB
@@ -140,16 +143,15 @@ def surface(place: Environment, point: Tensor, on_wall: Tensor, phase: Tensor) -
     ground = place.ground(point[:, 0], point[:, 2], phase)
     # Detail smaller than a pixel would alias: far away the ground takes its mean colour.
     near = torch.exp(-((point[:, 2] / 9.0) ** 2))[:, None]
-    mean = ground.new_tensor(_MEANS[place.phrase])
+    mean = ground.new_tensor(_mean(place.ground))
     wall = _mix((point[:, 1] / 4).clamp(0, 1), place.horizon, place.zenith)
     return torch.where(on_wall[:, None], wall, mean + (ground - mean) * near)
 
 
-def _mean(place: Environment) -> RGB:
+@cache
+def _mean(ground: Ground) -> RGB:
+    """Mean colour of a ground texture over 12 x 12 metres."""
     grid = torch.linspace(-6, 6, 61)
     x, z = (a.flatten() for a in torch.meshgrid(grid, grid, indexing="ij"))
-    r, g, b = place.ground(x, z, torch.zeros_like(x)).mean(0).tolist()
+    r, g, b = ground(x, z, torch.zeros_like(x)).mean(0).tolist()
     return r, g, b
-
-
-_MEANS: dict[str, RGB] = {e.phrase: _mean(e) for e in ENVIRONMENTS.values()}

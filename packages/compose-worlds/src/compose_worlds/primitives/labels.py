@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from compose_worlds.primitives import camera
-from compose_worlds.primitives.render import SEMANTICS, Hits, meet, picture
-from compose_worlds.primitives.world import World
+from compose_worlds.primitives.render import Hits, meet, picture
+from compose_worlds.primitives.world import CLASSES, World
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Labels:
         object_depth: (B, N, H, W) depth of each object alone (hidden parts too), inf outside.
         amodal: (B, N, H, W) bool, each object's whole outline, hidden parts included.
         instance: (B, H, W) number of the object seen, -1 for the background.
-        semantics: (B, H, W) number of the class seen, see `SEMANTICS`.
+        semantics: (B, H, W) number of the class seen, see `CLASSES`.
         normals: (B, 3, H, W) unit normals in the camera's frame (x right, y up, z towards the
             camera); zero in the sky.
         curvature: (B, 2, H, W) principal curvatures in 1 / metre, larger magnitude first,
@@ -90,12 +90,12 @@ def _per_object(world: World, distance: Tensor) -> Tensor:
 
 
 def _semantics(world: World, hits: Hits) -> Tensor:
-    shape = world.shape.gather(1, hits.winner.clamp_min(0))
-    ground = torch.full_like(shape, SEMANTICS.index("ground"))
-    wall = torch.full_like(shape, SEMANTICS.index("wall"))
+    kind = world.kind.gather(1, hits.winner.clamp_min(0))
+    ground = torch.full_like(kind, CLASSES.index("ground"))
+    wall = torch.full_like(kind, CLASSES.index("wall"))
     rest = torch.where(hits.on_wall, wall, ground)
-    rest = torch.where(hits.t.isinf(), torch.full_like(rest, SEMANTICS.index("sky")), rest)
-    return torch.where(hits.winner >= 0, shape + SEMANTICS.index("wall") + 1, rest)
+    rest = torch.where(hits.t.isinf(), torch.full_like(rest, CLASSES.index("sky")), rest)
+    return torch.where(hits.winner >= 0, kind, rest)
 
 
 def labels(world: World, size: tuple[int, int] = (64, 64)) -> Labels:
@@ -139,16 +139,35 @@ def edges(rgb: Tensor, seen: Labels) -> Tensor:
     gx = torch.nn.functional.conv2d(padded, kernel[None, None])
     gy = torch.nn.functional.conv2d(padded, kernel.t()[None, None])
     texture = torch.hypot(gx, gy).clamp_max(1)
-    near = 1 / seen.depth[:, 0]
-    occlusion = torch.zeros_like(seen.instance, dtype=torch.bool)
+    return torch.cat([texture, occlusions(seen)[:, None].to(rgb)], 1)
+
+
+def occlusions(seen: Labels) -> Tensor:
+    """Where two surfaces meet: (B, H, W) bool, another object or depth that jumps by over 5 %."""
+    near = seen.inverse_depth[:, 0]
+    found = torch.zeros_like(seen.instance, dtype=torch.bool)
     for axis in (-1, -2):
-        length = seen.instance.shape[axis] - 1
-        a, b = (seen.instance.narrow(axis, i, length) for i in (0, 1))
-        da, db = (near.narrow(axis, i, length) for i in (0, 1))
+        a, b = _neighbours(seen.instance, axis)
+        da, db = _neighbours(near, axis)
         jump = (a != b) | ((da - db).abs() > 0.05 * torch.maximum(da, db).clamp_min(1e-6))
-        step = jump & ((a >= 0) | (b >= 0))
-        occlusion.narrow(axis, 0, length).logical_or_(step)
-    return torch.cat([texture, occlusion[:, None].to(rgb)], 1)
+        found.narrow(axis, 0, a.shape[axis]).logical_or_(jump & ((a >= 0) | (b >= 0)))
+    return found
+
+
+def creases(seen: Labels, degrees: float = 30.0) -> Tensor:
+    """Where an object's own surface turns sharply from one pixel to the next: (B, H, W) bool."""
+    found = torch.zeros_like(seen.instance, dtype=torch.bool)
+    for axis in (-1, -2):
+        a, b = _neighbours(seen.instance, axis)
+        na, nb = _neighbours(seen.normals, axis)
+        sharp = (na * nb).sum(1) < math.cos(math.radians(degrees))
+        found.narrow(axis, 0, a.shape[axis]).logical_or_(sharp & (a == b) & (a >= 0))
+    return found
+
+
+def _neighbours(values: Tensor, axis: int) -> tuple[Tensor, Tensor]:
+    length = values.shape[axis] - 1
+    return values.narrow(axis, 0, length), values.narrow(axis, 1, length)
 
 
 def centres(world: World, aspect: float = 1.0) -> Tensor:

@@ -6,16 +6,13 @@ import math
 from dataclasses import dataclass
 
 import torch
+from compose_core.errors import UsageError
 from torch import Tensor
 
 from compose_worlds.primitives import camera
 from compose_worlds.primitives.cast import cast, surface_at
 from compose_worlds.primitives.environments import ENVIRONMENTS, sky, surface
-from compose_worlds.primitives.solids import SHAPES
-from compose_worlds.primitives.world import World
-
-SEMANTICS: tuple[str, ...] = ("sky", "ground", "wall", *SHAPES)
-"""Names of the semantic classes, in the order of their numbers."""
+from compose_worlds.primitives.world import SEMANTICS, World
 
 _SUBSAMPLES = {1: ((0.0, 0.0),), 4: ((-0.25, -0.25), (0.25, -0.25), (-0.25, 0.25), (0.25, 0.25))}
 _LIGHT_DISC = ((0.055, 0.02), (-0.02, 0.055), (0.02, -0.055), (-0.055, -0.02))
@@ -146,7 +143,12 @@ def picture(
 
     Returns:
         (B, 3, H, W) in [0, 1].
+
+    Raises:
+        UsageError: a number of samples that is not offered.
     """
+    if samples not in _SUBSAMPLES:
+        raise UsageError("wrong number of samples per pixel", got=samples, expected="1 or 4")
     eye = camera.origin(world)
     total = torch.zeros(())
     for offset, shift in zip(_SUBSAMPLES[samples], _LIGHT_DISC, strict=False):
@@ -159,3 +161,6 @@ def picture(
         total = total + _paint(world, hits, direction, lit, light)
     rgb = total / samples
     return rgb.unflatten(1, (size[1], size[0])).permute(0, 3, 1, 2).contiguous()
+
+
+__all__ = ["SEMANTICS", "Hits", "meet", "picture"]

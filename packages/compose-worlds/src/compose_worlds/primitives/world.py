@@ -7,9 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
 import torch
+from compose_core.errors import SceneError
 from torch import Tensor
 
+from compose_worlds.primitives.names import known
 from compose_worlds.primitives.solids import SHAPES, SOLIDS
+
+SEMANTICS: tuple[str, ...] = ("sky", "ground", "wall", *SHAPES)
+"""Names of the semantic classes of drawn scenes, in the order of their numbers."""
+
+CLASSES: tuple[str, ...] = (*SEMANTICS, "figure")
+"""All semantic classes: those of `SEMANTICS`, then those of objects made of several solids."""
 
 COLORS: dict[str, tuple[float, float, float]] = {
     "red": (0.86, 0.09, 0.09),
@@ -34,13 +42,17 @@ class Solid:
     Attributes:
         shape: a name of `SHAPES`.
         color: a name of `COLORS` or an RGB triple in [0, 1].
-        position: the centre; None as height (NaN) is not allowed, see `standing`.
+        position: the centre; `toy` finds the height at which a solid stands.
         size: scale of the unit solid (see `compose_worlds.primitives.solids`).
         yaw: turn about the vertical in degrees.
         rotation: full 3x3 rotation as nested tuples; replaces `yaw` when given.
         aspect: half length over radius, for capsules.
         member: number of the object this solid is a part of; None makes it one of its own.
         gloss: strength of the highlight.
+        kind: a name of `CLASSES` that takes the place of the shape in semantics.
+
+    Raises:
+        SceneError: a name is unknown or a length is not positive.
     """
 
     shape: str
@@ -52,6 +64,20 @@ class Solid:
     aspect: float = 1.1
     member: int | None = None
     gloss: float = 0.35
+    kind: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what could not be rendered."""
+        known("shape", self.shape, SHAPES)
+        known("class", self.kind or self.shape, CLASSES)
+        if isinstance(self.color, str):
+            known("colour", self.color, COLORS)
+        if not (self.size > 0 and self.aspect > 0):
+            raise SceneError(
+                f"a {self.shape} has no extent",
+                got=f"size {self.size:g}, aspect {self.aspect:g}",
+                expected="both above 0",
+            )
 
     @property
     def rgb(self) -> tuple[float, float, float]:
@@ -139,6 +165,7 @@ class World:
         position, size, aspect, rotation: (B, K, 3), (B, K), (B, K), (B, K, 3, 3).
         color, gloss: (B, K, 3), (B, K).
         member: (B, K) number of the object that the solid is a part of.
+        kind: (B, K) number of its class in `CLASSES`.
         environment: (B,) numbers in `ENVIRONMENTS`.
         light: (B, 3) unit vectors towards the light.
         camera: (B, 3) height in metres, pitch and vertical field of view in radians.
@@ -153,6 +180,7 @@ class World:
     color: Tensor
     gloss: Tensor
     member: Tensor
+    kind: Tensor
     environment: Tensor
     light: Tensor
     camera: Tensor
@@ -172,6 +200,11 @@ class World:
         """The same worlds on another device."""
         return World(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
 
+    def double(self) -> World:
+        """The same worlds in double precision: all that is rendered from them follows."""
+        found: dict[str, Tensor] = {f.name: getattr(self, f.name) for f in fields(self)}
+        return World(**{k: v.double() if v.is_floating_point() else v for k, v in found.items()})
+
     def without(self, objects: Tensor) -> World:
         """The same worlds without some objects: (B, N) bool, True removes."""
         gone = objects.gather(1, self.member.clamp_min(0)) & (self.member >= 0)
@@ -189,11 +222,19 @@ def _light(setting: Setting) -> list[float]:
 
 
 def stack(scenes: Sequence[Scene], device: torch.device | str = "cpu") -> World:
-    """Stack scenes of different numbers of solids into one batch."""
+    """Stack scenes of different numbers of solids into one batch.
+
+    Raises:
+        SceneError: there is no scene, or its environment is unknown.
+    """
     from compose_worlds.primitives.environments import ENVIRONMENTS
 
-    count = max(1, *(len(s.solids) for s in scenes)) if scenes else 1
+    if not scenes:
+        raise SceneError("there is nothing to stack", got="no scene", expected="at least one")
+    count = max(1, *(len(s.solids) for s in scenes))
     names = list(ENVIRONMENTS)
+    for scene in scenes:
+        known("environment", scene.setting.environment, names)
 
     def table(row: list[list[object]], filler: object) -> Tensor:
         return torch.tensor([r + [filler] * (count - len(r)) for r in row])
@@ -212,6 +253,9 @@ def stack(scenes: Sequence[Scene], device: torch.device | str = "cpu") -> World:
         color=table([[list(o.rgb) for o in s.solids] for s in scenes], [0.0, 0.0, 0.0]),
         gloss=table([[float(o.gloss) for o in s.solids] for s in scenes], 0.0),
         member=table([list(m) for m in members], -1).long(),
+        kind=table(
+            [[CLASSES.index(o.kind or o.shape) for o in s.solids] for s in scenes], -1
+        ).long(),
         environment=torch.tensor([names.index(s.setting.environment) for s in scenes]),
         light=torch.tensor([_light(s.setting) for s in scenes]),
         camera=torch.tensor(
