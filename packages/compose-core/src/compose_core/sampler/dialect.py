@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, final
 
 import torch
 from torch import Tensor
 
-from compose_core.errors import ScheduleError
+from compose_core.errors import ComposeError, ScheduleError
 from compose_core.noise import normal
 from compose_core.prediction import Prediction
 from compose_core.schedule import Level
@@ -49,6 +50,25 @@ class Dialect:
         return scheduler.step(output, timestep, prediction.x_t, return_dict=False, **options)[0]
 
 
+@contextmanager
+def explained(scheduler: Any) -> Generator[None]:
+    """Turn whatever a foreign object raises into one clear message.
+
+    Raises:
+        ScheduleError: In the place of any other exception.
+    """
+    try:
+        yield
+    except ComposeError:
+        raise
+    except Exception as error:
+        raise ScheduleError(
+            f"{type(scheduler).__name__} cannot be walked like this",
+            got=f"{type(error).__name__}: {error}",
+            remedy="see the message of the scheduler, or use DDIM, Euler or Heun",
+        ) from error
+
+
 def timed(scheduler: Any, steps: int | None, timing: Mapping[str, Any]) -> Any:
     """A copy of the scheduler, about to begin."""
     scheduler = copy.deepcopy(scheduler)
@@ -68,32 +88,25 @@ def rehearse(
     data, is soon far from there. The bounds are wide: some schedulers take rough steps.
 
     Raises:
-        ScheduleError: It went astray, or gave up.
+        ScheduleError: It went astray.
     """
-    point, name = 0.5, type(scheduler).__name__
-    try:
-        short = timed(scheduler, min(steps, 8) if steps and not timing else steps, timing)
-        dialect = understand(short)
-        generator = torch.Generator().manual_seed(0)
-        x_t = normal((2, 3, 4, 4), generator) * dialect.levels[0].sigma
-        for index, timestep in enumerate(short.timesteps):
-            level, after = dialect.levels[index : index + 2]
-            prediction = Prediction(x_t, level, torch.full_like(x_t, point))
-            x_t = dialect.turn(short, timestep, prediction, {**options, "generator": generator})
-            miss = float((x_t - after.alpha * point).square().mean().sqrt())
-            if not miss <= 0.3 + 2 * float(after.sigma):
-                raise ScheduleError(
-                    f"{name} does not go where its predictions point",
-                    got=f"{miss:.3g} off after step {index + 1} of {len(short.timesteps)}",
-                    expected="a scheduler that walks from noise to data, with these options",
-                    remedy="use DDIM, Euler or Heun of compose_core.sampler",
-                )
-    except ScheduleError:
-        raise
-    except Exception as error:  # whatever a foreign object may raise
-        raise ScheduleError(
-            f"{name} cannot be walked step by step", got=f"{type(error).__name__}: {error}"
-        ) from error
+    point = 0.5
+    short = timed(scheduler, min(steps, 8) if steps and not timing else steps, timing)
+    dialect = understand(short)
+    generator = torch.Generator().manual_seed(0)
+    x_t = normal((2, 3, 4, 4), generator) * dialect.levels[0].sigma
+    for index, timestep in enumerate(short.timesteps):
+        level, after = dialect.levels[index : index + 2]
+        prediction = Prediction(x_t, level, torch.full_like(x_t, point))
+        x_t = dialect.turn(short, timestep, prediction, {**options, "generator": generator})
+        miss = float((x_t - after.alpha * point).square().mean().sqrt())
+        if not miss <= 0.3 + 2 * float(after.sigma):
+            raise ScheduleError(
+                f"{type(scheduler).__name__} does not go where its predictions point",
+                got=f"{miss:.3g} off after step {index + 1} of {len(short.timesteps)}",
+                expected="a scheduler that walks from noise to data, with these options",
+                remedy="use DDIM, Euler or Heun of compose_core.sampler",
+            )
 
 
 def understand(scheduler: Any) -> Dialect:

@@ -12,7 +12,7 @@ from torch import Tensor
 from compose_core.denoiser import Denoiser, Step
 from compose_core.evaluate import Local
 from compose_core.noise import Generators, normal
-from compose_core.sampler.dialect import rehearse, timed, understand
+from compose_core.sampler.dialect import explained, rehearse, timed, understand
 from compose_core.sampler.interface import (
     Evaluate,
     Moment,
@@ -39,7 +39,7 @@ class FromDiffusers(Sampler):
         options: Arguments of every `step` (`eta`, `s_churn`...).
 
     Raises:
-        ScheduleError: The scheduler's parts are not those of any family known here.
+        ScheduleError: The scheduler is of no family known here, or refuses these arguments.
     """
 
     def __init__(
@@ -51,9 +51,10 @@ class FromDiffusers(Sampler):
         options: Mapping[str, Any] | None = None,
     ) -> None:
         self._options = dict(options or {})
-        rehearse(scheduler, steps, timing or {}, self._options)
-        self._scheduler = timed(scheduler, steps, timing or {})
-        self._dialect = understand(self._scheduler)
+        with explained(scheduler):
+            rehearse(scheduler, steps, timing or {}, self._options)
+            self._scheduler = timed(scheduler, steps, timing or {})
+            self._dialect = understand(self._scheduler)
         self.levels = tuple(self._dialect.levels)
 
     def initial(
