@@ -31,7 +31,7 @@ def remembered_digest(path: Path) -> str:
     found = digest(path)
     if _stamp(path) == stamp:
         try:
-            place_text(note, json.dumps({"stamp": stamp, "sha256": found}))
+            place_text(note, json.dumps({"stamp": stamp, "sha256": found}), durable=False)
         except OSError:
             pass  # a home that cannot be written only costs time
     return found

@@ -51,7 +51,7 @@ class File(_Table):
 
     name: str
     size: Natural | None = None
-    sha256: Annotated[str, Field(pattern=r"\A([0-9a-f]{64})?\Z")] = ""
+    sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
 
     @field_validator("name")
     @classmethod
@@ -76,8 +76,13 @@ class File(_Table):
 class Source(_Table):
     """Where the files were published: a Hub repository at one commit, never at a branch."""
 
-    repo: Annotated[str, Field(pattern=r"\A[\w][\w.-]*/[\w][\w.-]*\Z", max_length=200)]
-    revision: Annotated[str, Field(pattern=r"\A[0-9a-f]{40}\Z")]
+    repo: Annotated[
+        str,
+        Field(
+            pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*/[A-Za-z0-9_][A-Za-z0-9_.-]*$", max_length=200
+        ),
+    ]
+    revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
 
 
 class Training(_Table):
@@ -108,7 +113,7 @@ class Manifest(_Table):
     """Everything that is known about one checkpoint."""
 
     version: Literal[1] = 1
-    id: Annotated[str, Field(pattern=rf"\A{_ID}\Z", max_length=64)]
+    id: Annotated[str, Field(pattern=rf"^{_ID}$", max_length=64)]
     summary: Text
     licence: Text
     base_licence: str = ""
@@ -244,7 +249,9 @@ def name_fault(name: str) -> str | None:
 
 
 def _explained(error: ValidationError, origin: str) -> WeightsError:
-    first = error.errors(include_url=False)[0]
+    faults = error.errors(include_url=False)
+    # A misspelt key is two faults, one unknown and one missing: the unknown one explains both.
+    first = next((fault for fault in faults if fault["type"] == "extra_forbidden"), faults[0])
     where = ".".join(str(part) for part in first["loc"]) or "the manifest as a whole"
     remedy = None
     if first["type"] == "extra_forbidden":
