@@ -22,7 +22,7 @@ SCENES = range(0, 20_480)
 CAPTIONS = 4
 """Captions drawn per picture and per mirrored picture."""
 CONFIG = TrainConfig(
-    steps=6000,
+    steps=5000,
     batch_size=32,
     lr=1e-3,
     seed=2,
