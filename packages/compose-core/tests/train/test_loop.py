@@ -120,15 +120,15 @@ def test_validation_does_not_change_the_run(tmp_path, whole):
     assert len((tmp_path / "log.jsonl").read_text().splitlines()) == 9
 
 
-@pytest.mark.parametrize("precision", ["bf16", "fp16"])
-def test_mixed_precision_trains_and_resumes_bit_exactly(tmp_path, precision):
+@pytest.mark.parametrize("precision", ["no", "bf16", "fp16"])
+def test_every_device_resumes_bit_exactly(tmp_path, device, precision):
     options = config(precision=precision, channels_last=True)
-    list(train(Toy(), options, tmp_path / "whole"))
-    steps = train(Toy(), options, tmp_path / "cut")
+    list(train(Toy(), options, tmp_path / "whole", device=device))
+    steps = train(Toy(), options, tmp_path / "cut", device=device)
     for _ in range(5):
         next(steps)
     steps.close()
-    list(train(Toy(), options, tmp_path / "cut"))
+    list(train(Toy(), options, tmp_path / "cut", device=device))
     assert_same(final(tmp_path / "cut"), final(tmp_path / "whole"))
 
 
