@@ -16,6 +16,7 @@ WINDOWS = 8
 
 def main() -> None:
     """Time one prediction of a panorama in turns."""
+    torch.set_num_threads(1)
     options = measure.arguments(__doc__, rounds=15)
     model = subject()
     wide = 16 + 8 * (WINDOWS - 1)

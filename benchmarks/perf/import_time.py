@@ -24,7 +24,7 @@ def main() -> None:
     """Start each program in a fresh interpreter, in turns."""
     options = measure.arguments(__doc__, rounds=15)
     runs = {name: _starter(code) for name, code in PROGRAMS.items()}
-    seconds = measure.in_turns(runs, options.rounds)
+    seconds = measure.in_turns(runs, options.rounds, measure.of_children)
     median = {name: statistics.median(times) for name, times in seconds.items()}
     row = {
         "seconds": median,

@@ -1,14 +1,16 @@
 """What every script here shares: timing against a peer in one run, and the row it writes.
 
 Absolute times depend on the machine and on what else runs on it. Each script therefore times the
-thing and its peer in turns, in the same process, and reports the ratio; seconds stand beside it
-only for orientation.
+thing and its peer in turns, in the same process, on one thread, and reports the ratio; seconds
+stand beside it only for orientation. They are seconds of the processor, not of the wall clock, so
+that a busy neighbour does not count.
 """
 
 import argparse
 import json
 import os
 import platform
+import resource
 import statistics
 import subprocess
 import time
@@ -29,21 +31,31 @@ def arguments(description: str | None, **defaults: int) -> argparse.Namespace:
     return parser.parse_args()
 
 
+def of_children() -> float:
+    """Read the processor time of the finished child processes, in seconds."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
 def in_turns(
-    contenders: Mapping[str, Callable[[], object]], rounds: int, warmup: int = 1
+    contenders: Mapping[str, Callable[[], object]],
+    rounds: int,
+    clock: Callable[[], float] = time.process_time,
 ) -> dict[str, list[float]]:
     """Time every contender once per round, so that a slow moment of the machine hits them all.
+
+    One round before the first is not counted.
 
     The order is reversed in every second round: whoever runs first after a pause gains nothing.
     """
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
-    for turn in range(-warmup, rounds):
+    for turn in range(-1, rounds):
         names = list(contenders)[:: 1 if turn % 2 else -1]
         for name in names:
-            start = time.perf_counter()
+            start = clock()
             contenders[name]()
             if turn >= 0:
-                seconds[name].append(time.perf_counter() - start)
+                seconds[name].append(clock() - start)
     return seconds
 
 

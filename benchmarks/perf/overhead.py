@@ -19,6 +19,7 @@ GUIDANCE = 4.0
 
 def main() -> None:
     """Time whole trajectories in turns."""
+    torch.set_num_threads(1)
     options = measure.arguments(__doc__, rounds=9, steps=20)
     model, x_t = subject(), torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(1))
     runs = {
