@@ -13,16 +13,22 @@ from pathlib import Path
 import torch
 from compose_core.train import Task, TrainConfig
 from compose_worlds.primitives import cache, captions, draw
+from compose_worlds.primitives.render import picture
+from compose_worlds.primitives.world import stack
 from compose_zoo.recipes import text
 from diffusers import AutoencoderTiny, DDIMScheduler, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
 from torch import Generator, LongTensor, Tensor, nn
 
 SCENES = range(0, 20_480)
+EMPTY = range(20_000_000, 20_001_024)
+"""Places without objects, drawn beside the scenes."""
+VAGUE, PLACELESS = 0.06, 0.18
+"""Share of captions that only speak of toys, and that name no place."""
 CAPTIONS = 4
 """Captions drawn per picture and per mirrored picture."""
 CONFIG = TrainConfig(
-    steps=5000,
+    steps=4800,
     batch_size=32,
     lr=1e-3,
     seed=2,
@@ -83,18 +89,38 @@ def encode(vae: AutoencoderTiny, pictures: Tensor, batch: int = 128) -> Tensor:
     return torch.cat(parts)
 
 
-def sentences(scenes: range) -> list[str]:
-    """All captions: for each picture `CAPTIONS`, then for each mirrored picture as many."""
+def sentences(scenes: range, empty: range = range(0)) -> list[str]:
+    """All captions: for each picture `CAPTIONS`, then for each mirrored picture as many.
+
+    Drawn scenes come first, then places without objects.
+    """
     plain: list[str] = []
     flipped: list[str] = []
     for number in scenes:
         scene, claims = draw.scene(number)
-        drawn = [
-            draw.caption(scene, claims, number * 2 * CAPTIONS + i) for i in range(2 * CAPTIONS)
-        ]
-        plain += [c.text for c in drawn[:CAPTIONS]]
-        flipped += [captions.mirrored(c).text for c in drawn[CAPTIONS:]]
+        dice = Generator().manual_seed(number)
+        for i in range(2 * CAPTIONS):
+            made = draw.caption(scene, claims, number * 2 * CAPTIONS + i)
+            made = _loosened(made, len(claims), dice)
+            if i < CAPTIONS:
+                plain.append(made.text)
+            else:
+                flipped.append(captions.mirrored(made).text)
+    for number in empty:
+        place = draw.empty(number).setting.environment
+        dice = Generator().manual_seed(number)
+        for i in range(2 * CAPTIONS):
+            text = captions.scenery(place, dice).text
+            (plain if i < CAPTIONS else flipped).append(text)
     return plain + flipped
+
+
+def _loosened(caption: captions.Caption, count: int, dice: Generator) -> captions.Caption:
+    """Now and then the place is left out, or the objects are only "toys": prompts are, too."""
+    chance = float(torch.rand((), generator=dice))
+    if chance < VAGUE:
+        return captions.vague(count, caption.environment, dice)
+    return captions.placeless(caption) if chance < VAGUE + PLACELESS else caption
 
 
 class DenoiserTask(Task):
@@ -162,12 +188,24 @@ class DenoiserTask(Task):
         return logs
 
 
-def prepare(folder: Path, vae: AutoencoderTiny, scenes: range = SCENES) -> tuple[Tensor, Tensor]:
+def prepare(
+    folder: Path, vae: AutoencoderTiny, scenes: range = SCENES, empty: range = EMPTY
+) -> tuple[Tensor, Tensor]:
     """Latents and tokens for `DenoiserTask`, from the cache of rendered scenes in `folder`."""
     pictures = cache.load(folder, scenes, ("picture",))["picture"]
+    pictures = torch.cat([pictures, *(_places(part) for part in _chunks(empty))])
     latents = torch.cat([encode(vae, pictures), encode(vae, pictures.flip(-1))])
     words = text.tokenizer()
     tokens = words(
-        sentences(scenes), padding="max_length", truncation=True, return_tensors="pt"
+        sentences(scenes, empty), padding="max_length", truncation=True, return_tensors="pt"
     ).input_ids
     return latents, tokens
+
+
+def _chunks(numbers: range, size: int = 64) -> list[range]:
+    return [numbers[i : i + size] for i in range(0, len(numbers), size)]
+
+
+def _places(numbers: range) -> Tensor:
+    made = picture(stack([draw.empty(number) for number in numbers]))
+    return (made * 255).round().to(torch.uint8)

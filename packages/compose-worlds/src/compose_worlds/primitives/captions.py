@@ -140,3 +140,37 @@ def mirrored(caption: Caption) -> Caption:
         Relation(r.subject, swap.get(r.name, r.name), r.other) for r in caption.relations
     )
     return Caption(text, caption.claims, relations, caption.environment, caption.complete)
+
+
+_SCENERY: dict[str, tuple[str, ...]] = {
+    "grass": ("grass", "empty grass", "a green lawn under a blue sky"),
+    "sand": ("sand", "empty sand", "an empty desert"),
+    "snow": ("snow", "empty snow", "nothing but snow"),
+    "room": ("an empty room", "a wooden floor", "a room"),
+    "dusk": ("dusk", "an empty floor at dusk", "the evening sky"),
+}
+_VAGUE = ("toys", "some toys", "objects", "several things", "{number} toys", "{number} objects")
+
+
+def scenery(environment: str, generator: torch.Generator) -> Caption:
+    """What is said of a place without any object: "an empty room"."""
+    return Caption(_pick(_SCENERY[environment], generator), (), (), environment)
+
+
+def vague(count: int, environment: str, generator: torch.Generator) -> Caption:
+    """A caption that names no object: "three toys on grass"; it claims nothing but the place."""
+    text = _pick(_VAGUE, generator)
+    if count == 1:
+        text = _pick(("a toy", "an object", "one thing"), generator)
+    place = _pick(_PLACES[environment], generator)
+    number = NUMBERS[count] if count > 1 else ""
+    return Caption(f"{text.format(number=number)} {place}", (), (), environment, complete=False)
+
+
+def placeless(caption: Caption) -> Caption:
+    """The caption without the place it names."""
+    for place in _PLACES.get(caption.environment, ()):
+        if caption.text.endswith(f" {place}"):
+            text = caption.text.removesuffix(f" {place}")
+            return Caption(text, caption.claims, caption.relations, "", caption.complete)
+    return caption

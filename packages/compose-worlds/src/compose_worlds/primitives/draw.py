@@ -98,6 +98,11 @@ def setting(dice: _Dice) -> Setting:
     )
 
 
+def empty(seed: int) -> Scene:
+    """Draw place number `seed`, without any object."""
+    return Scene(setting=setting(_Dice(seed)))
+
+
 def _solid(dice: _Dice, place: Setting, kind: tuple[str, str], size: str) -> Solid:
     shape, color = kind
     z = dice.uniform(3.4, 6.2)
@@ -243,4 +248,4 @@ def caption(
     return phrase([claims[i] for i in order], None, environment, dice.generator)
 
 
-__all__ = ["Taste", "caption", "mirrored", "scene", "seen", "setting", "true_relations"]
+__all__ = ["Taste", "caption", "empty", "mirrored", "scene", "seen", "setting", "true_relations"]
