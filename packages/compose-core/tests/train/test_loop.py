@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Generator, LongTensor, Tensor, nn
 
-from compose_core.errors import ComposeError, InterruptedRun, UsageError
+from compose_core.errors import ComposeError, InterruptedRun, UsageError, WeightsError
 from compose_core.train import Task, TrainConfig, export, load_newest, train
 
 
@@ -140,6 +140,11 @@ def test_training_lowers_the_loss_and_export_gives_the_average(tmp_path):
     assert not task.net.training
     assert torch.equal(task.net[0].weight, found.parts["ema"]["net.0.weight"])
     assert list(train(Toy(), config(steps=150, ema=0.9), tmp_path)) == []
+
+
+def test_there_must_be_something_to_export(tmp_path):
+    with pytest.raises(WeightsError, match="no checkpoint to export"):
+        export(tmp_path, Toy().modules)
 
 
 def test_accumulated_gradients_equal_one_large_batch(tmp_path):

@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 
-from compose_core.errors import ComposeError, InterruptedRun, UsageError
+from compose_core.errors import ComposeError, InterruptedRun, UsageError, WeightsError
 from compose_core.train import checkpoint as checkpoints
 from compose_core.train import states
 from compose_core.train.checkpoint import Checkpoint
@@ -71,7 +71,7 @@ def export(folder: Path, modules: Mapping[str, nn.Module], *, averaged: bool = T
     """
     found = checkpoints.load_newest(Path(folder))
     if found is None:
-        raise UsageError("There is no checkpoint to export.", got=folder, remedy="train first")
+        raise WeightsError("There is no checkpoint to export.", got=folder, remedy="train first")
     states.unpack_modules(modules, found.parts["ema" if averaged else "model"])
     for module in modules.values():
         module.eval()
