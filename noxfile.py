@@ -67,7 +67,7 @@ class Package:
         return DIST / f"{self.module}-{self.project['version']}-py3-none-any.whl"
 
     def editable(self, *extras: str) -> list[str]:
-        """What an installer needs to hear; only extras that the package declares are asked."""
+        """What an installer needs to hear; only extras that the package declares are asked for."""
         known = [extra for extra in extras if extra in self.extras]
         return ["-e", f"{self.folder}[{','.join(known)}]" if known else str(self.folder)]
 
@@ -96,6 +96,11 @@ def _install(session: nox.Session, *arguments: str) -> None:
 
 def _editable(packages: list[Package], *extras: str) -> list[str]:
     return [part for package in packages for part in package.editable(*extras)]
+
+
+def _everything() -> list[str]:
+    """Every package with every extra that it declares."""
+    return [part for package in PACKAGES.values() for part in package.editable(*package.extras)]
 
 
 def _pytest(session: nox.Session, *arguments: str, **env: str) -> None:
@@ -128,7 +133,7 @@ def demo(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run everything that a CPU can test: every package's tests and those across packages."""
-    _install(session, *_editable(list(PACKAGES.values()), "test"), *TESTERS, "import-linter")
+    _install(session, *_everything(), *TESTERS, "import-linter")
     _pytest(session, "-n", WORKERS, "--timeout", "600", **ONE_THREAD)
 
 
@@ -146,7 +151,7 @@ def tests_cpu(session: nox.Session, package: str) -> None:
 def tests_cuda(session: nox.Session, package: str) -> None:
     """Test one package on a GPU; a missing GPU is a failure. Works with --no-venv."""
     this = PACKAGES[package]
-    _install(session, *_editable(list(PACKAGES.values()), "test"), *TESTERS)
+    _install(session, *_everything(), *TESTERS)
     env = {"COMPOSE_REQUIRE_CUDA": "1"}
     if _bare(session):
         env["PYTHONPATH"] = _source_path(session)
@@ -183,7 +188,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Check types; compose-core strictly."""
-    _install(session, *_editable(list(PACKAGES.values()), "test"), "nox", "pyright[nodejs]")
+    _install(session, *_everything(), *TESTERS, "nox", "pyright[nodejs]")
     session.run("pyright", *session.posargs)
 
 
