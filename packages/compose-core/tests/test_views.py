@@ -121,7 +121,7 @@ def test_a_blend_of_one_hot_masks_picks_canvases():
         Blend(masks).observe(canvas(3, 3, 5, 4, 4))
 
 
-triples = st.tuples(st.integers(1, 200), st.integers(1, 80), st.integers(1, 80))
+triples = st.tuples(st.integers(1, 100), st.integers(1, 40), st.integers(1, 40))
 
 
 @settings(max_examples=1000)
