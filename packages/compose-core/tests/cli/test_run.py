@@ -133,6 +133,7 @@ def test_a_missing_scene_and_a_foreign_picture(folder, capsys):
     assert "carries no scene" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="limits the size of files by the shell")
 def test_a_disk_that_fills_up_leaves_nothing(folder, model):
     """The limit on file size makes the system refuse the write as a full disk would."""

@@ -62,4 +62,17 @@ def test_keys_of_the_scene_itself_are_reported():
         layers=[Layer(name="a", prompt="y")],
     )
     warnings = check(closed, {"prompt"}, (), "plain")
-    assert [w.split("`")[1] for w in warnings] == ["negative", "wrap"]
+    assert [w.split("`")[1] for w in warnings] == ["camera", "negative", "wrap"]
+
+
+def test_a_camera_serves_proxies_only():
+    solid = Proxy(shape="cube", position=(0, 0.5, 4))
+    for layer, expected in [(Layer(name="a", proxy=solid), 0), (Layer(name="a", prompt="y"), 1)]:
+        seen = Scene(canvas=(8, 8), prompt="x", camera=Camera(), layers=[layer])
+        assert len(check(seen, {"prompt", "mask"}, (), "plain")) == expected
+
+
+def test_phrases_of_layers_are_reported_to_methods_without_text():
+    assert check(scene(segments="s.png"), {"segments"}, (), "maps") != []
+    silent = Scene(canvas=(8, 8), prompt="x", layers=[Layer(name="a", segments="s.png")])
+    assert check(silent, {"segments"}, (), "maps") == []

@@ -180,4 +180,5 @@ def test_the_schema_names_every_key_and_refuses_others():
     assert found["additionalProperties"] is False
     assert found["required"] == ["version", "canvas", "prompt", "layers"]
     assert found["$defs"]["Layer"]["additionalProperties"] is False
+    assert "fractions" in found["$defs"]["Layer"]["properties"]["box"]["description"]
     json.dumps(found)

@@ -7,9 +7,6 @@ from collections.abc import Collection
 from compose_core.errors import SceneError
 from compose_core.scene.model import Scene
 
-QUALIFIERS = frozenset({"camera", "prompt"})
-"""Keys that never need a warning: a camera serves proxies, a prompt is in every scene."""
-
 RENDERED = frozenset({"box", "mask", "depth", "segments", "normals", "edges", "curvature"})
 """What a proxy turns into: a method that takes any of these makes use of proxies."""
 
@@ -48,9 +45,7 @@ def check(
                 remedy="add it to a layer, or choose another method (see `compose methods`)",
             )
     taken = {*accepts}.union(*(need.split("|") for need in needs))
-    warnings = [
-        _warning(scene, key, name) for key in sorted(scene.used - QUALIFIERS - _with_proxy(taken))
-    ]
+    warnings = [_warning(scene, key, name) for key in _unused(scene, taken)]
     if strict and warnings:
         raise SceneError(
             f"the method {name!r} does not use all of the scene",
@@ -60,8 +55,15 @@ def check(
     return warnings
 
 
-def _with_proxy(taken: set[str]) -> set[str]:
-    return taken | {"proxy"} if taken & RENDERED else taken
+def _unused(scene: Scene, taken: set[str]) -> list[str]:
+    if taken & RENDERED:
+        taken = taken | {"proxy"}
+    unused = scene.used - taken
+    if "proxy" in scene.used & taken:
+        unused -= {"camera"}  # a camera serves the proxies
+    if not any("prompt" in layer.used for layer in scene.layers):
+        unused -= {"prompt"}  # the format asks every scene for one
+    return sorted(unused)
 
 
 def _warning(scene: Scene, key: str, name: str) -> str:

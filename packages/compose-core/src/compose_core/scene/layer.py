@@ -33,7 +33,13 @@ FILES = ("mask", "depth", "exemplar", "segments", "keypoints")
 class Strict(BaseModel):
     """Frozen, without conversions, unknown keys, NaN or infinity."""
 
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(
+        strict=True,
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,  # they become the descriptions of the JSON schema
+    )
 
 
 def short(value: object) -> str:
@@ -86,18 +92,29 @@ class Layer(Strict):
     """One part of the picture: where it is, how near, and what it should be."""
 
     name: Name
+    """What messages call it; no two layers share one."""
     prompt: Prompt | None = None
+    """What it should be, in words."""
     negative: Prompt | None = None
+    """What it should not become; in place of the scene's."""
     box: Annotated[tuple[float, float, float, float], Field(strict=False)] | None = None
+    """Left, top, right, bottom as fractions of the canvas."""
     z: World = 0.0
     """Place in depth: larger is nearer; layers of equal z are in the order of the file."""
     weight: Annotated[float, Field(ge=0, le=1000)] = 1.0
+    """Strength against the other layers."""
     mask: FileName | None = None
+    """Greyscale picture of the size of the canvas: white inside."""
     depth: FileName | None = None
+    """Greyscale picture of the size of the canvas, 8 or 16 bit: near is bright."""
     exemplar: FileName | None = None
+    """Picture of what it should look like, of any size."""
     segments: FileName | None = None
+    """Picture of the size of the canvas with one label number per pixel."""
     keypoints: FileName | None = None
+    """JSON file of named points, ``{"head": [x, y]}``, as fractions of the canvas."""
     proxy: Proxy | None = None
+    """A solid standing in for it; gives mask, box, depth and more."""
 
     @model_validator(mode="after")
     def _sensible(self) -> Layer:

@@ -26,6 +26,7 @@ class Scene(Strict):
     """
 
     version: Literal[1] = 1
+    """Of the format."""
     canvas: Annotated[
         tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]], Field(strict=False)
     ]
@@ -33,11 +34,15 @@ class Scene(Strict):
     prompt: Prompt
     """The whole picture in words."""
     negative: Prompt = ""
+    """What the picture should not become."""
     seed: Annotated[int, Field(ge=0, le=MAX_SEED)] = 0
+    """Of the noise; the same seed gives the same picture."""
     wrap: bool = False
     """The left edge continues at the right edge: a closed panorama."""
     camera: Camera | None = None
+    """Where proxies are seen from."""
     layers: Annotated[tuple[Layer, ...], Field(strict=False)]
+    """The parts of the picture, from back to front unless z says otherwise."""
 
     _assets: Assets = PrivateAttr(default_factory=Assets)
 

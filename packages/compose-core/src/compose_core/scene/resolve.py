@@ -212,7 +212,7 @@ def _labels(layer: Layer, labels: Mapping[str, NDArray[Any]]) -> list[Condition]
             case "segments":
                 found.append(Segments(np.asarray(values, np.int64)))
             case _:
-                found.append(LabelMap(name, np.asarray(values, np.float32)))
+                found.append(LabelMap(name, np.atleast_3d(np.asarray(values, np.float32))))
     return found
 
 
