@@ -1,5 +1,6 @@
 """Recording and steering attention leaves the model as it was."""
 
+import copy
 import math
 
 import pytest
@@ -52,11 +53,14 @@ def assert_untouched(unet, before):
 
 
 @torch.no_grad()
-def test_recording_does_not_change_the_output(unet):
-    want = call(unet, *inputs())
-    with record(unet):
-        got = call(unet, *inputs())
+def test_recording_does_not_change_the_output(unet, device):
+    unet = copy.deepcopy(unet).to(device)
+    given = [value.to(device) for value in inputs()]
+    want = call(unet, *given)
+    with record(unet) as maps:
+        got = call(unet, *given)
     torch.testing.assert_close(got, want, atol=1e-5, rtol=0)
+    assert all(value.device.type == device.type for value in maps.values())
 
 
 @torch.no_grad()

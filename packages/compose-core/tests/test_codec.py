@@ -1,5 +1,7 @@
 """Codecs: scaling, tiles, closed axes."""
 
+import copy
+
 import pytest
 import torch
 from diffusers import AutoencoderKL, AutoencoderTiny
@@ -88,9 +90,9 @@ def test_tiled_is_close_for_a_decoder_with_global_layers():
 @torch.no_grad()
 @pytest.mark.parametrize("vae", [kl(), tiny()], ids=["kl", "tiny"])
 @pytest.mark.parametrize("wrap", [(False, True), (True, False), (True, True)])
-def test_rolled_latents_give_rolled_pictures(vae, wrap):
-    codec = VAECodec(vae)
-    z = noise(1, 4, 6, 8)
+def test_rolled_latents_give_rolled_pictures(vae, wrap, device):
+    codec = VAECodec(copy.deepcopy(vae).to(device))
+    z = noise(1, 4, 6, 8).to(device)
     shift = (2 * wrap[0], 3 * wrap[1])
     rolled = codec.decode(z.roll(shift, (-2, -1)), wrap=wrap)
     want = codec.decode(z, wrap=wrap).roll(tuple(s * codec.factor for s in shift), (-2, -1))

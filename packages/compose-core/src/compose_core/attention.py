@@ -14,7 +14,7 @@ back the exact objects that were there.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from fnmatch import fnmatchcase
 from typing import Any, cast
@@ -95,7 +95,7 @@ class AttentionMaps(Mapping[str, Tensor]):
                 got=f"{queries} queries",
                 expected=f"a halving of {spatial[0]} x {spatial[1]}",
             )
-        return maps.unflatten(-2, (h, w))
+        return maps.reshape(*maps.shape[:-2], h, w, maps.shape[-1])
 
     def average(self, spatial: tuple[int, int], size: tuple[int, int] | None = None) -> Tensor:
         """Mean over heads and layers, resized bilinearly to `size`: (B, tokens, *size).
@@ -171,8 +171,8 @@ class _Tap(TorchFunctionMode):
             )
         # Half precision overflows in q k^T; fused kernels accumulate in float32, so do we.
         wide = torch.promote_types(query.dtype, torch.float32)
-        scale = query.shape[-1] ** -0.5 if scale is None else scale
-        scores = (query.to(wide) * scale) @ key.to(wide).transpose(-1, -2)
+        factor = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
+        scores = (query.to(wide) * factor) @ key.to(wide).transpose(-1, -2)
         if mask is not None:
             scores = scores + _additive(mask, wide)
         maps = scores.softmax(-1)
@@ -185,7 +185,7 @@ class _Tap(TorchFunctionMode):
         self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Tensor:
         scores = cast(Tensor, args[0])
-        rows = scores if scores.ndim == 4 else scores.unflatten(0, (-1, self.heads))
+        rows = scores if scores.ndim == 4 else scores.reshape(-1, self.heads, *scores.shape[1:])
         b, heads, n, tokens = rows.shape
         bias = self._bias((b, heads, n, tokens), rows)
         if bias is not None:
@@ -233,7 +233,8 @@ def layers(module: nn.Module, where: Where = None) -> dict[str, nn.Module]:
     Raises:
         UsageError: None matches; the message lists the names there are.
     """
-    attentions = {name: m for name, m in module.named_modules() if _is_attention(m)}
+    named = cast("Iterator[tuple[str, nn.Module]]", module.named_modules())
+    attentions = {name: m for name, m in named if _is_attention(m)}
     if callable(where):
         chosen = {name: m for name, m in attentions.items() if where(name, m)}
     else:
@@ -266,7 +267,7 @@ def record(
     grad: bool = False,
     rows: slice | None = None,
     mean_heads: bool = False,
-) -> Iterator[AttentionMaps]:
+) -> Generator[AttentionMaps]:
     """Record the attention maps of chosen layers while the block runs.
 
     Args:
@@ -299,7 +300,7 @@ def record(
 
 
 @contextmanager
-def inject(module: nn.Module, bias: Bias, where: Where = None) -> Iterator[None]:
+def inject(module: nn.Module, bias: Bias, where: Where = None) -> Generator[None]:
     """Add a bias to the attention logits of chosen layers while the block runs.
 
     Args:
@@ -317,7 +318,7 @@ def inject(module: nn.Module, bias: Bias, where: Where = None) -> Iterator[None]
 
 
 @contextmanager
-def _tapped(chosen: Mapping[str, nn.Module], tap: Callable[[str, int], _Tap]) -> Iterator[None]:
+def _tapped(chosen: Mapping[str, nn.Module], tap: Callable[[str, int], _Tap]) -> Generator[None]:
     with ExitStack() as undo:
         for name, layer in chosen.items():
             undo.callback(_override_forward(layer, _tapped_forward(layer, name, tap)))

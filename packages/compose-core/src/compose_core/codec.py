@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -151,7 +151,7 @@ class VAECodec(Codec):
 
 
 @contextmanager
-def closed(module: nn.Module, wrap: Wrap) -> Iterator[None]:
+def closed(module: nn.Module, wrap: Wrap) -> Generator[None]:
     """Make every 2-D convolution of a model circular on the axes in `wrap` while the block runs.
 
     Convolutions of stride 1 then commute with rolling the input; so do upsampling, normalisation

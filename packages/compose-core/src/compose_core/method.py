@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
@@ -138,7 +138,7 @@ def find(name: str) -> type[Method]:
         raise ComposeError(
             f"the entry point {name!r} is no method", got=known[name].value, expected="a Method"
         )
-    return cast("type[Method]", loaded)
+    return loaded
 
 
 def capabilities() -> dict[str, dict[str, str]]:

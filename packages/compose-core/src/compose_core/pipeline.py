@@ -9,6 +9,7 @@ A call turns prompt or scene into a denoiser, walks a sampler over it and decode
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,10 +17,16 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, cast
 
 import torch
-from diffusers import DiffusionPipeline
 from diffusers.image_processor import VaeImageProcessor
-from diffusers.utils import BaseOutput
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTiny
+from diffusers.models.controlnets.controlnet import ControlNetModel
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+from diffusers.pipelines.pipeline_utils import DiffusionPipeline
+from diffusers.schedulers.scheduling_utils import SchedulerMixin
+from diffusers.utils.outputs import BaseOutput
 from torch import Tensor
+from transformers import CLIPTextModel, CLIPTokenizer
 
 from compose_core.backbones import Model, assemble, load_components
 from compose_core.denoiser import Bound, Guided
@@ -75,15 +82,15 @@ class ComposePipeline(DiffusionPipeline):
 
     def __init__(
         self,
-        vae: Any,
-        text_encoder: Any,
-        tokenizer: Any,
-        unet: Any,
-        scheduler: Any,
-        controlnet: Any = None,
+        vae: AutoencoderKL | AutoencoderTiny,
+        text_encoder: CLIPTextModel,
+        tokenizer: CLIPTokenizer,
+        unet: UNet2DConditionModel,
+        scheduler: SchedulerMixin,
+        controlnet: ControlNetModel | None = None,
     ) -> None:
         super().__init__()
-        self.register_modules(
+        cast(Any, self).register_modules(
             vae=vae,
             text_encoder=text_encoder,
             tokenizer=tokenizer,
@@ -96,7 +103,9 @@ class ComposePipeline(DiffusionPipeline):
         self._num_timesteps = 0
 
     @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs: Any) -> Self:
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: str | os.PathLike[str], **kwargs: Any
+    ) -> Self:
         """Load a local folder, or a model of the zoo by its id.
 
         Args:
@@ -192,7 +201,7 @@ class ComposePipeline(DiffusionPipeline):
         """
         _check_call(prompt, output_type, callback_on_step_end_tensor_inputs, num_images_per_prompt)
         self._interrupt, self._guidance_scale = False, guidance_scale
-        device = cast(torch.device, self._execution_device)
+        device = self._execution_device
         model = self.model
         generator = _generators(generator, prompt)
         if isinstance(prompt, Scene):
@@ -222,7 +231,7 @@ class ComposePipeline(DiffusionPipeline):
         denoiser = plan.denoiser
         log = trace if isinstance(trace, Trace) else Trace() if trace else None
         walked = walk.steps(denoiser, x_t, generator=generator, evaluator=evaluator or Local())
-        with self.progress_bar(total=self._num_timesteps) as bar:
+        with cast(Any, self).progress_bar(total=self._num_timesteps) as bar:
             for moment in walked:
                 x_t = self._after(moment, callback_on_step_end, callback_on_step_end_tensor_inputs)
                 if log is not None:
@@ -286,7 +295,7 @@ def _check_call(prompt: object, output_type: str, names: Sequence[str], count: i
         raise UsageError("a callback cannot receive these", got=list(names), expected=known)
 
 
-def _locate(model: str | Path) -> Path:
+def _locate(model: str | os.PathLike[str]) -> Path:
     if Path(model).is_dir():
         return Path(model)
     from compose_core import zoo  # only needed for ids

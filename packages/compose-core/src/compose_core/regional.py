@@ -9,7 +9,6 @@ trained on are covered by windows that agree by `Consensus`; closed ones go all 
 
 from __future__ import annotations
 
-import itertools
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
@@ -115,11 +114,11 @@ class RegionalMethod(Method):
     ) -> tuple[Tensor, Tensor]:
         """Amodal masks (K, h, w), and shares (1 + K, h, w) of base and layers, summing to one."""
         regions = {
-            name: soften(torch.from_numpy(region.copy()), self.soften, wrap)
+            name: soften(torch.tensor(region), self.soften, wrap)
             for name, region in scene.regions(*spatial).items()
         }
         seen = visible({name: region.numpy() for name, region in regions.items()})
-        layers = torch.stack([torch.from_numpy(seen[x.name].copy()) for x in scene.ordered])
+        layers = torch.stack([torch.tensor(seen[x.name]) for x in scene.ordered])
         weights = torch.tensor([x.weight for x in scene.ordered]).view(-1, 1, 1)
         rest = (1 - layers.sum(0)).clamp_min(0)
         # A weight shifts the balance where regions mix; alone in a cell, a layer keeps it.
@@ -240,8 +239,8 @@ def palette(codec: Codec, steps: int = 3) -> Tensor:
 
     Each is encoded as a small plain picture, of which the middle is kept.
     """
-    values = torch.linspace(-0.9, 0.9, steps).tolist()
-    colours = torch.tensor(list(itertools.product(values, repeat=3)))
+    values = torch.linspace(-0.9, 0.9, steps)
+    colours = torch.cartesian_prod(values, values, values)
     pictures = colours[:, :, None, None].expand(-1, -1, 8 * codec.factor, 8 * codec.factor)
     with torch.no_grad():
         return codec.encode(pictures)[:, :, 3:5, 3:5].mean((2, 3))

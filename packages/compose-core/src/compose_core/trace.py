@@ -17,10 +17,11 @@ from typing import Any, Protocol, cast, runtime_checkable
 import torch
 from PIL import Image, ImageDraw
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save_file  # pyright: ignore[reportUnknownVariableType]
 from torch import Tensor
 from torch.nn import functional as F
 
+from compose_core.compose import Composer
 from compose_core.errors import ComposeError, UsageError
 
 __all__ = ["Trace", "Traceable", "collect"]
@@ -47,12 +48,10 @@ def collect(denoiser: object, state: Any, prefix: str = "") -> dict[str, Tensor]
     found: dict[str, Tensor] = {}
     if isinstance(denoiser, Traceable):
         found |= {f"{prefix}{name}": t for name, t in denoiser.traced(state).items()}
-    parts = getattr(denoiser, "parts", None)
-    if parts is not None and isinstance(state, tuple):
-        pair = cast("tuple[Any, ...]", state)
-        if len(pair) == 2 and isinstance(pair[1], tuple):
-            for i, (part, own) in enumerate(zip(parts, pair[1], strict=True)):
-                found |= collect(part, own, f"{prefix}{i}.")
+    if isinstance(denoiser, Composer):
+        _, states = state
+        for i, (part, own) in enumerate(zip(denoiser.denoisers, states, strict=True)):
+            found |= collect(part, own, f"{prefix}{i}.")
     return found
 
 
@@ -122,18 +121,7 @@ class Trace:
         Raises:
             ComposeError: The file is missing, damaged, or no trace.
         """
-        try:
-            with safe_open(path, framework="pt") as file:
-                header = json.loads((file.metadata() or {}).get(_HEADER, "{}"))
-                if header.get("format") != _FORMAT:
-                    raise ComposeError(
-                        f"{path} is no trace of this version",
-                        got=header.get("format"),
-                        expected=_FORMAT,
-                    )
-                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        except (OSError, SafetensorError, ValueError) as error:
-            raise ComposeError(f"the trace {path} cannot be read", got=error) from error
+        header, tensors = _read(Path(path))
         trace = cls(header["meta"])
         trace._steps = [{} for _ in range(header["steps"])]
         for name in header["names"]:
@@ -175,6 +163,22 @@ class Trace:
                 heat = _tile(values[i], low, high, cell)
                 sheet.paste(heat, (c * cell, top + label))
         return sheet
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    try:
+        with cast(Any, safe_open)(path, framework="pt") as file:
+            metadata: dict[str, str] = file.metadata() or {}
+            header = json.loads(metadata.get(_HEADER, "{}"))
+            if header.get("format") != _FORMAT:
+                raise ComposeError(
+                    f"{path} is no trace of this version",
+                    got=header.get("format"),
+                    expected=_FORMAT,
+                )
+            return header, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError, ValueError) as error:
+        raise ComposeError(f"the trace {path} cannot be read", got=error) from error
 
 
 def _range(values: Tensor) -> tuple[float, float]:

@@ -8,7 +8,8 @@ libraries below would fill it with random numbers and go on.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -16,6 +17,7 @@ from typing import Any, cast
 import diffusers
 import torch
 import transformers
+from diffusers.schedulers.scheduling_utils import SchedulerMixin
 from torch import nn
 
 from compose_core.backbones.text import TextEncoder
@@ -145,7 +147,8 @@ def load_components(folder: Path, dtype: torch.dtype = torch.float32) -> dict[st
                 got=f"model_index.json with {', '.join(sorted(index))}",
                 expected=", ".join(n for n in _CLASSES if n not in _OPTIONAL),
             )
-        kind = cast(object, entry[1]) if isinstance(entry, list) and len(entry) == 2 else entry
+        pair = cast("list[object]", entry) if isinstance(entry, list) else []
+        kind = pair[1] if len(pair) == 2 else cast(object, entry)
         parts[name] = _load_part(name, kind, folder / name, dtype)
     parts["scheduler"] = _load_scheduler(folder / "scheduler")
     return parts
@@ -208,7 +211,7 @@ def _tokenizer(folder: Path) -> Any:
 def _load_scheduler(folder: Path) -> Any:
     config = _read_json(folder / "scheduler_config.json")
     cls = getattr(diffusers, str(config.get("_class_name")), None)
-    if not (isinstance(cls, type) and issubclass(cls, diffusers.SchedulerMixin)):
+    if not (isinstance(cls, type) and issubclass(cls, SchedulerMixin)):
         raise WeightsError(
             "the scheduler is of an unknown class",
             got=config.get("_class_name"),
@@ -217,9 +220,10 @@ def _load_scheduler(folder: Path) -> Any:
     return _guard("scheduler", folder, lambda: cast(Any, cls).from_config(config))
 
 
-def _guard(name: str, folder: Path, load: Any) -> Any:
+def _guard(name: str, folder: Path, load: Callable[[], Any]) -> Any:
     try:
-        return load()
+        with _quiet():
+            return load()
     except ComposeError:
         raise
     except Exception as error:  # the libraries raise nearly anything on damaged files
@@ -229,3 +233,16 @@ def _guard(name: str, folder: Path, load: Any) -> Any:
             expected=f"config and safetensors in {folder}",
             remedy="check the folder; `compose zoo verify` compares it with what was published",
         ) from error
+
+
+@contextmanager
+def _quiet() -> Generator[None]:
+    """No progress bar of transformers for weights that load in a moment."""
+    logging = cast(Any, transformers).utils.logging
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()

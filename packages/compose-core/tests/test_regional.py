@@ -1,0 +1,245 @@
+"""The regional baseline: masks, bootstrapping, windows."""
+
+import pytest
+import torch
+
+from compose_core.backbones import load_model
+from compose_core.compose import Consensus, Regional
+from compose_core.denoiser import Bound, Gaussian, Step
+from compose_core.encoded import Encoded
+from compose_core.errors import UsageError
+from compose_core.evaluate import Local, leaves
+from compose_core.regional import Bootstrapped, RegionalMethod, palette, soften
+from compose_core.sampler import DDIM
+from compose_core.scene import build
+from compose_core.testing import laws
+from compose_core.testing.folders import tiny_stable_diffusion
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tiny_stable_diffusion(tmp_path_factory.mktemp("sd"))
+
+
+@pytest.fixture(scope="module")
+def model(folder):
+    return load_model(folder)
+
+
+def scene(*layers, canvas=(64, 64), **more):
+    given = [{"name": str(i), **layer} for i, layer in enumerate(layers)]
+    return build({"version": 1, "canvas": canvas, "prompt": "toys", "layers": given, **more})
+
+
+LEFT = {"prompt": "a red sphere", "box": [0.0, 0.0, 0.5, 1.0]}
+RIGHT = {"prompt": "a blue cube", "box": [0.5, 0.0, 1.0, 1.0]}
+MIDDLE = {"prompt": "a cone", "box": [0.25, 0.25, 0.75, 0.75]}
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def noise(*shape, seed=0):
+    return torch.randn(*shape, generator=generator(seed))
+
+
+def plan(model, scene, guidance=5.0, **options):
+    return RegionalMethod(**options).plan(
+        scene, model, device="cpu", generator=generator(), guidance=guidance, steps=4
+    )
+
+
+def step(model, index, total=10, seed=0, count=None):
+    levels = model.schedule.levels(total)
+    g = generator(seed) if count is None else [generator(seed + i) for i in range(count)]
+    return Step(levels[index], levels[index + 1], index, total, g)
+
+
+def test_shares_sum_to_one_and_nearer_layers_cover_farther_ones():
+    method = RegionalMethod(soften=0.0)
+    near = {**MIDDLE, "z": 1.0}
+    amodal, shares = method._masks(scene(near, LEFT), (16, 16), (False, False))
+    torch.testing.assert_close(shares.sum(0), torch.ones(16, 16))
+    base, left, middle = shares
+    assert middle[8, 8] > 0.99 and left[8, 6] < 0.01 and left[8, 1] > 0.99 and base[1, 14] > 0.99
+    assert amodal[0][8, 6] == 1, "the farther layer keeps its hidden part for bootstrapping"
+
+
+def test_weights_shift_the_balance_and_zero_gives_the_region_to_the_base():
+    method = RegionalMethod(soften=0.0, base_share=0.5)
+    shares = [
+        method._masks(scene({**LEFT, "weight": w}), (8, 8), (False, False))[1][1, 4, 1]
+        for w in (0.0, 1.0, 3.0)
+    ]
+    assert shares[0] == 0
+    assert [round(float(s), 3) for s in shares[1:]] == [0.5, 0.75]
+
+
+@torch.no_grad()
+def test_one_layer_over_all_of_the_canvas_is_that_prompt_alone(model):
+    x, level = noise(1, 4, 16, 16), model.schedule.level(500.0)
+    full = {"prompt": "a red sphere", "box": [0.0, 0.0, 1.0, 1.0]}
+    got = plan(model, scene(full), guidance=1.0, bootstrap=0.0).denoiser(x, level).x0
+    want = Bound(model.network, model.text.encode("a red sphere"))(x, level).x0
+    torch.testing.assert_close(got, want, atol=1e-3, rtol=1e-3)
+
+
+@torch.no_grad()
+def test_far_from_a_hard_edge_each_side_is_its_own_prompt(model):
+    x, level = noise(1, 4, 16, 16), model.schedule.level(500.0)
+    got = plan(model, scene(LEFT, RIGHT), guidance=1.0, bootstrap=0.0).denoiser(x, level).x0
+    for prompt, columns in (("a red sphere", slice(0, 5)), ("a blue cube", slice(11, 16))):
+        want = Bound(model.network, model.text.encode(prompt))(x, level).x0
+        torch.testing.assert_close(got[..., columns], want[..., columns], atol=1e-3, rtol=1e-3)
+
+
+def asked(denoiser, x, level, state=None):
+    state = denoiser.init(x) if state is None else state
+    return list(leaves(denoiser.queries(x, level, state)))
+
+
+def distinct(questions):
+    return {tuple(map(id, q)) for q in questions}
+
+
+def test_the_shared_negative_is_asked_once(model):
+    x, level = noise(1, 4, 16, 16), model.schedule.level(500.0)
+    questions = asked(plan(model, scene(LEFT, RIGHT), bootstrap=0.0).denoiser, x, level)
+    assert len(questions) == 6 and len(distinct(questions)) == 4
+    own = scene({**LEFT, "negative": "blurry"}, RIGHT)
+    assert len(distinct(asked(plan(model, own, bootstrap=0.0).denoiser, x, level))) == 5
+
+
+def test_without_guidance_no_negative_is_asked(model):
+    x, level = noise(1, 4, 16, 16), model.schedule.level(500.0)
+    denoiser = plan(model, scene(LEFT, RIGHT), guidance=1.0, bootstrap=0.0).denoiser
+    assert len(asked(denoiser, x, level)) == 3
+
+
+def test_bootstrapping_hides_what_is_outside_the_region(model):
+    mask = torch.zeros(8, 8)
+    mask[2:5, 2:5] = 1
+    boot = Bootstrapped(Bound(model.network, Encoded()), mask, noise(27, 4), 0.5)
+    x, now = noise(2, 4, 8, 8), step(model, 0)
+    state = boot.adapt(boot.init(x), x, now)
+    other = torch.where(mask.bool(), x, noise(*x.shape, seed=5))
+    (a,), (b,) = asked(boot, x, now.now, state), asked(boot, other, now.now, state)
+    assert torch.equal(a.x_t, b.x_t)
+    assert torch.equal(a.x_t[..., 2:5, 2:5], x[..., 2:5, 2:5])
+
+
+def test_the_background_is_a_plain_colour_at_the_level_of_the_question(model):
+    colours = noise(27, 3)
+    boot = Bootstrapped(Gaussian(0.0, 1.0), torch.eye(8), colours, 0.5)
+    x, now = noise(1, 3, 8, 8), step(model, 3)
+    state = boot.adapt(boot.init(x), x, now)
+    seen = boot._seen(x, now.now, state.ground)
+    alpha, sigma = now.now.to_like(x)
+    colour = (seen - sigma * state.ground.eps)[0, :, 0, 1] / alpha
+    assert (colours - colour).abs().amax(1).min() < 1e-5
+    clean = boot._seen(x, now.next, state.ground)
+    assert not torch.equal(clean, seen)
+
+
+def test_bootstrapping_ends_after_its_share_of_the_steps(model):
+    boot = Bootstrapped(Gaussian(0.0, 1.0), torch.eye(8), noise(27, 3), 0.2)
+    x = noise(1, 3, 8, 8)
+    grounds = [boot.adapt(boot.init(x), x, step(model, i)).ground is not None for i in range(10)]
+    assert grounds == [True] * 2 + [False] * 8
+
+
+def test_bootstrapping_with_a_list_of_generators_does_not_see_the_batch(model):
+    boot = Bootstrapped(Gaussian(0.0, 1.0), torch.eye(8), noise(27, 3), 0.5)
+    x = noise(2, 3, 8, 8)
+    both = boot.adapt(boot.init(x), x, step(model, 0, count=2))
+    alone = boot.adapt(boot.init(x[1:]), x[1:], step(model, 0, seed=1, count=1))
+    assert torch.equal(both.ground.colour[1:], alone.ground.colour)
+    assert torch.equal(both.ground.eps[1:], alone.ground.eps)
+
+
+@torch.no_grad()
+def test_the_whole_tree_obeys_the_laws_of_denoisers(folder):
+    model = load_model(folder, torch.float64)
+    x, level = noise(2, 4, 16, 16).double(), model.schedule.level(500.0)
+    laws.check_denoiser(plan(model, scene(LEFT, MIDDLE)).denoiser, x, level)
+
+
+@torch.no_grad()
+def test_a_wide_canvas_is_covered_by_windows(model):
+    wide = plan(model, scene(LEFT, MIDDLE, canvas=(256, 64)))
+    assert wide.shape == (4, 16, 64) and isinstance(wide.denoiser, Consensus)
+    assert len(wide.denoiser.views) == 7
+    x, level = noise(1, 4, 16, 64), model.schedule.level(500.0)
+    state = wide.denoiser.init(x)
+    assert wide.denoiser(x, level, state).x0.shape == x.shape
+
+
+def test_windows_ask_only_the_layers_that_they_show(model):
+    small = {"prompt": "a red sphere", "box": [0.0, 0.2, 0.1, 0.8]}
+    wide = plan(model, scene(small, canvas=(256, 64))).denoiser
+    kinds = [type(part) for part in wide.denoisers]
+    assert Regional in kinds[:2] and Regional not in kinds[2:]
+
+
+@torch.no_grad()
+def test_a_closed_panorama_turns_with_its_noise(model):
+    """Rolling the noise by a stride rolls the prediction: there is no seam."""
+    everywhere = {"prompt": "a red sphere", "box": [0.0, 0.0, 1.0, 1.0]}
+    closed = plan(model, scene(everywhere, canvas=(128, 64), wrap=True), bootstrap=0.0)
+    assert closed.wrap == (False, True)
+    x, level = noise(1, 4, 16, 32), model.schedule.level(500.0)
+    got = closed.denoiser(x.roll(8, -1), level).x0
+    torch.testing.assert_close(got, closed.denoiser(x, level).x0.roll(8, -1), atol=1e-4, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_sampling_does_not_depend_on_the_split_of_batches(folder, device):
+    model = load_model(folder, device=device)
+    made = RegionalMethod().plan(
+        scene(LEFT, MIDDLE, canvas=(96, 64)),
+        model,
+        device=device,
+        generator=generator(),
+        guidance=5.0,
+        steps=3,
+    )
+    sampler = DDIM(model.schedule.levels(3))
+    x = noise(1, *made.shape).to(device)
+    runs = [
+        sampler.sample(made.denoiser, x, generator=generator(), evaluator=Local(max_batch))
+        for max_batch in (None, 1, 5)
+    ]
+    for run in runs[1:]:
+        torch.testing.assert_close(run, runs[0], atol=1e-4, rtol=1e-4)
+
+
+def test_layers_without_words_take_those_of_the_scene(model):
+    silent = {"box": [0.0, 0.0, 0.5, 1.0]}
+    x, level = noise(1, 4, 16, 16), model.schedule.level(500.0)
+    questions = asked(plan(model, scene(silent), bootstrap=0.0).denoiser, x, level)
+    assert len(distinct(questions)) == 2
+
+
+def test_the_palette_holds_distinct_colours(model):
+    colours = palette(model.codec)
+    assert colours.shape == (27, 4)
+    assert torch.pdist(colours).min() > 0
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_softening_keeps_range_and_constants(closed):
+    wrap = (False, closed)
+    torch.testing.assert_close(soften(torch.ones(5, 7), 1.5, wrap), torch.ones(5, 7))
+    mask = (noise(9, 12) > 0).float()
+    soft = soften(mask, 1.0, wrap)
+    assert 0 <= soft.min() and soft.max() <= 1 and soft.std() < mask.std()
+    if closed:
+        torch.testing.assert_close(soften(mask.roll(5, 1), 1.0, wrap), soft.roll(5, 1))
+    assert soften(mask, 0.0, wrap) is mask
+
+
+def test_options_are_shares():
+    for option in ("bootstrap", "base_share", "overlap"):
+        with pytest.raises(UsageError, match=option):
+            RegionalMethod(**{option: 1.5})
