@@ -33,8 +33,10 @@ def main(folder: Path, scenes: Sequence[Path]) -> None:
         with Image.open(folder / f"{path.stem}.png") as opened:
             picture = opened.convert("RGB")
         if scene.width > 2 * scene.height:
-            fitted = min(TILE, WIDTH * picture.height // picture.width)
-            wide.append(Tile(enlarge(picture, fitted), f"{path.name}: {scene.prompt}"))
+            fitted = min(TILE, (WIDTH - GAP) // 2 * picture.height // picture.width)
+            closed = ", closed: its right edge meets its left one" if scene.wrap else ""
+            wide.append(Tile(plan(scene, fitted), path.name))
+            wide.append(Tile(enlarge(picture, fitted), scene.prompt + closed))
         else:
             square.append(Tile(plan(scene, TILE), path.name))
             square.append(Tile(enlarge(picture, TILE), _short(scene.prompt)))
@@ -52,8 +54,9 @@ def _rows(tiles: Sequence[Tile]) -> list[Row]:
 
 def _panoramas(tiles: Sequence[Tile]) -> list[Row]:
     note = "one canvas, many windows, agreed at every step"
-    heads = [("Panorama", note), *[("", "")] * len(tiles)]
-    return [Row(*head, [tile]) for head, tile in zip(heads, tiles, strict=False)]
+    pairs = [tiles[i : i + 2] for i in range(0, len(tiles), 2)]
+    heads = [("Panorama", note), *[("", "")] * len(pairs)]
+    return [Row(*head, pair) for head, pair in zip(heads, pairs, strict=False)]
 
 
 def _labels() -> Row:
@@ -66,19 +69,22 @@ def _short(text: str, limit: int = 27) -> str:
 
 
 def plan(scene: Scene, height: int) -> Image.Image:
-    """Draw the layers of a scene from back to front, each as its box with its prompt."""
+    """Draw the region of each layer from back to front, with its prompt."""
     width = round(height * scene.width / scene.height)
     page = Image.new("RGB", (width, height), (255, 255, 255))
     pen = ImageDraw.Draw(page, "RGBA")
-    pen.rectangle((0, 0, width - 1, height - 1), outline=(*INK, 50))
+    regions = scene.regions(height, width)
     for number, layer in enumerate(scene.ordered):
         stroke = STROKES[number % len(STROKES)]
-        x0, y0, x1, y1 = layer.box or (0.0, 0.0, 1.0, 1.0)
-        corners = (x0 * width, y0 * height, x1 * width - 1, y1 * height - 1)
-        pen.rectangle(corners, fill=(*stroke, 26), outline=(*stroke, 255), width=2)
-        words = _wrapped(layer.prompt or layer.name, pen, (x1 - x0) * width - 10)
-        place = (corners[0] + 6, corners[1] + 4)
+        region = Image.fromarray((regions[layer.name] * 255).astype("uint8"))
+        page.paste(stroke, (0, 0), region.point([round(0.16 * i) for i in range(256)]))
+        box = region.point([0] * 128 + [255] * 128).getbbox() or (0, 0, width, height)
+        if layer.box is not None:
+            pen.rectangle((box[0], box[1], box[2] - 1, box[3] - 1), outline=stroke, width=2)
+        words = _wrapped(layer.prompt or layer.name, pen, box[2] - box[0] - 10)
+        place = (box[0] + 6, box[1] + 4)
         pen.multiline_text(place, words, stroke, ImageFont.load_default(12), spacing=2)
+    pen.rectangle((0, 0, width - 1, height - 1), outline=(*INK, 50))
     return page
 
 
