@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bisect
+import math
 from collections.abc import Mapping
 from typing import Any, Literal, cast, final
 
@@ -60,6 +62,10 @@ class DiscreteVP(Schedule):
         self._noisiness = (1 - floored).log() - floored.log()  # -log SNR, ascending in t
         if not bool((self._noisiness.diff() > 0).all()):
             raise ScheduleError("the noise of a schedule must grow at every step")
+        table = self.level(torch.arange(len(self)))
+        self._pairs = list(zip(map(float, table.alpha), map(float, table.sigma), strict=True))
+        self._times = {pair: t for t, pair in enumerate(self._pairs)}
+        self._ascending = [float(value) for value in self._noisiness]
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> DiscreteVP:
@@ -107,23 +113,31 @@ class DiscreteVP(Schedule):
 
     def match(self, level: Level) -> Level:
         """The level with the same ratio; one that is in the table comes back exactly."""
-        norm = torch.hypot(level.alpha, level.sigma)
-        alpha, sigma = level.alpha / norm, level.sigma / norm
-        t = self._time(-level.log_snr)
-        nearest = self.level(t.round())
-        known = (alpha * nearest.sigma - sigma * nearest.alpha).abs() < _SAME_ANGLE
-        return Level(
-            torch.where(known, nearest.alpha, alpha),
-            torch.where(known, nearest.sigma, sigma),
-            torch.where(known, nearest.t, t),
-        )
+        alphas, sigmas = level.alpha.reshape(-1), level.sigma.reshape(-1)
+        rows = [self._match(float(a), float(s)) for a, s in zip(alphas, sigmas, strict=True)]
+        values = torch.tensor(rows, dtype=torch.float64, device=level.t.device)
+        return Level(*(column.reshape(level.shape) for column in values.unbind(1)))
 
-    def _time(self, noisiness: Tensor) -> Tensor:
+    def _match(self, alpha: float, sigma: float) -> tuple[float, float, float]:
+        """Alpha, sigma and t for one sample; plain floats, for this runs at every question."""
+        if (alpha, sigma) in self._times:
+            return alpha, sigma, self._times[alpha, sigma]
+        norm = math.hypot(alpha, sigma)
+        alpha, sigma = alpha / norm, sigma / norm
+        t = self._time(alpha, sigma)
+        near_alpha, near_sigma = self._pairs[round(t)]
+        if abs(alpha * near_sigma - sigma * near_alpha) < _SAME_ANGLE:
+            return near_alpha, near_sigma, round(t)
+        return alpha, sigma, t
+
+    def _time(self, alpha: float, sigma: float) -> float:
         """Invert the interpolation of `level`; stops at the ends."""
-        table = self._noisiness.to(noisiness.device)
-        low = (torch.searchsorted(table, noisiness) - 1).clamp(0, len(self) - 2)
-        fraction = (noisiness - table[low]) / (table[low + 1] - table[low])
-        return low + fraction.clamp(0, 1)
+        if alpha == 0 or sigma == 0:
+            return 0.0 if sigma == 0 else len(self) - 1.0
+        noisiness = 2 * (math.log(sigma) - math.log(alpha))
+        low = min(max(bisect.bisect_left(self._ascending, noisiness) - 1, 0), len(self) - 2)
+        below, above = self._ascending[low : low + 2]
+        return low + min(max((noisiness - below) / (above - below), 0.0), 1.0)
 
     def times(self, steps: int, *, spacing: Spacing | None = None) -> tuple[int, ...]:
         """The times that a sampler of so many steps visits, noisy first.
