@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from compose_core.scene import Camera, Proxy
 from numpy.typing import NDArray
 from torch import Tensor
 
+from compose_core.scene import Camera, Proxy
 from compose_worlds.primitives import camera as pinhole
 from compose_worlds.primitives.environments import ENVIRONMENTS
 from compose_worlds.primitives.figure import Figure

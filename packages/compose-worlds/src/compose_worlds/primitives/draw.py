@@ -11,8 +11,8 @@ import math
 from dataclasses import dataclass
 
 import torch
-from compose_core.errors import SceneError
 
+from compose_core.errors import SceneError
 from compose_worlds.primitives.captions import Caption, Claim, Relation, mirrored, phrase
 from compose_worlds.primitives.environments import ENVIRONMENTS
 from compose_worlds.primitives.solids import SHAPES, SOLIDS
@@ -244,8 +244,8 @@ def caption(
             two = Relation(0, relation.name, 1)
             return phrase(pair, two, environment, dice.generator, complete=False)
         return phrase(claims, relation, environment, dice.generator)
-    order = torch.randperm(len(claims), generator=dice.generator).tolist()
-    return phrase([claims[i] for i in order], None, environment, dice.generator)
+    order = torch.randperm(len(claims), generator=dice.generator)
+    return phrase([claims[int(i)] for i in order], None, environment, dice.generator)
 
 
 __all__ = ["Taste", "caption", "empty", "mirrored", "scene", "seen", "setting", "true_relations"]

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from compose_core.errors import SceneError, ShapeError
 from torch import Tensor
 
+from compose_core.errors import SceneError, ShapeError
 from compose_worlds.primitives import camera
 from compose_worlds.primitives.names import known
 from compose_worlds.primitives.poses import POSES, Limb, Pose
@@ -57,6 +57,9 @@ _HIP, _HIP_HALF, _TRUNK = 0.455, 0.062, 0.33
 _NECK, _HEAD = 0.115, 0.10
 _SHOULDER_DROP, _SHOULDER_HALF = 0.04, 0.13
 _ARM, _FOREARM, _THIGH, _SHIN, _FOOT = 0.155, 0.145, 0.215, 0.20, 0.075
+
+_SKIN = 1.3
+"""How far before a joint its skin may be met, over the radius of the thickest solid."""
 
 
 class _Part(NamedTuple):
@@ -194,9 +197,9 @@ def _build(pose: Pose) -> tuple[dict[str, Tensor], list[_Part]]:
             _Part(shoulder, elbow, 0.043, "shirt"),
             _Part(elbow, wrist, 0.036, "skin"),
             _Part(wrist, wrist, 0.046, "skin"),
-            _Part(start, knee, 0.058, "trousers"),
-            _Part(knee, ankle, 0.046, "trousers"),
-            _Part(ankle, toe, 0.04, "shoes"),
+            _Part(start, knee, 0.056, "trousers"),
+            _Part(knee, ankle, 0.042, "trousers"),
+            _Part(ankle, toe, 0.043, "shoes"),
         ]
     parts.append(_Part(shoulders[0], shoulders[1], 0.05, "shirt"))
     return joints, parts
@@ -237,8 +240,8 @@ class Keypoints:
 def keypoints(world: World, joints: Tensor, aspect: float = 1.0) -> Keypoints:
     """Project joints of figures and find out which are seen.
 
-    A joint is visible when the first solid on the ray to it is a limb that ends or begins there,
-    met no farther before the joint than 1.5 times the limb's radius.
+    A joint is visible when the first solid on the ray to it is one that holds the joint, met not
+    much farther before the joint than the thickest solid of its object is thick.
 
     Args:
         world: B scenes that hold the figures' solids.
@@ -257,10 +260,17 @@ def keypoints(world: World, joints: Tensor, aspect: float = 1.0) -> Keypoints:
     way = joints - eye
     hits = meet(world, eye, way)
     gap = (1 - hits.t).abs() * way.norm(dim=-1)
-    size = world.size.gather(1, hits.winner.clamp_min(0))
-    there = (hits.winner >= 0) & _holds(world, joints, hits.winner) & (gap <= 1.5 * size)
+    skin = _SKIN * _thickest(world).gather(1, hits.winner.clamp_min(0))
+    there = (hits.winner >= 0) & _holds(world, joints, hits.winner) & (gap <= skin)
     inside = ((at >= 0) & (at < 1)).all(-1) & (depth > 0)
     return Keypoints(at, depth, there & inside)
+
+
+def _thickest(world: World) -> Tensor:
+    """Largest radius among the solids of the same object: (B, K)."""
+    member = world.member.clamp_min(0)
+    largest = torch.zeros_like(world.size).scatter_reduce(1, member, world.size, "amax")
+    return largest.gather(1, member)
 
 
 def _holds(world: World, point: Tensor, solid: Tensor) -> Tensor:

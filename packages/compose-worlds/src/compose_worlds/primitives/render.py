@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass
 
 import torch
-from compose_core.errors import UsageError
 from torch import Tensor
 
+from compose_core.errors import UsageError
 from compose_worlds.primitives import camera
 from compose_worlds.primitives.cast import cast, surface_at
 from compose_worlds.primitives.environments import ENVIRONMENTS, sky, surface

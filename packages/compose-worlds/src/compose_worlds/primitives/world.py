@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
 import torch
-from compose_core.errors import SceneError
 from torch import Tensor
 
+from compose_core.errors import SceneError
 from compose_worlds.primitives.names import known
 from compose_worlds.primitives.solids import SHAPES, SOLIDS
 
