@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,12 @@ def test_every_example_scene_loads(path):
 
     scene = load_scene(path)
     assert scene.layers and scene.prompt
+
+
+def test_the_scene_of_the_readme_is_the_first_example():
+    (written,) = fences(ROOT / "README.md", "toml")
+    example = (ROOT / "examples" / "toys.toml").read_text("utf-8")
+    assert tomllib.loads(written) == tomllib.loads(example)
 
 
 def test_the_picture_of_the_readme_is_there():
