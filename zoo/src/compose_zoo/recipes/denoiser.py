@@ -28,12 +28,12 @@ VAGUE, PLACELESS = 0.06, 0.18
 CAPTIONS = 4
 """Captions drawn per picture and per mirrored picture."""
 CONFIG = TrainConfig(
-    steps=4800,
+    steps=6200,
     batch_size=32,
     lr=1e-3,
     seed=2,
     warmup=200,
-    hold=0.5,
+    hold=0.44,
     ema=0.999,
     precision="bf16",
     channels_last=True,

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 SCENES = range(0, 16_384)
 CONFIG = TrainConfig(
-    steps=1500,
+    steps=1200,
     batch_size=48,
     lr=3e-3,
     seed=3,

@@ -14,7 +14,7 @@ from transformers import CLIPTextModel
 
 SCENES = range(0, 12_288)
 CONFIG = TrainConfig(
-    steps=900,
+    steps=700,
     batch_size=32,
     lr=1e-3,
     seed=5,

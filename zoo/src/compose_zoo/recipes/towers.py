@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 SCENES = range(0, 20_480)
 CONFIG = TrainConfig(
-    steps=1200,
+    steps=900,
     batch_size=128,
     lr=1e-3,
     seed=4,
