@@ -311,7 +311,8 @@ def test_a_prompt_too_long_is_reported(pipe):
 
 def test_the_trace_holds_every_step(pipe, scene):
     log = pipe(scene, num_inference_steps=3, trace=True).trace
-    assert len(log) == 3 and {"x0", "alpha", "sigma"} <= set(log.names)
+    assert len(log) == 3 and {"preview", "x0", "alpha", "sigma"} <= set(log.names)
+    assert log.stack("preview").shape == (3, 1, 3, 64, 64)
     assert log.stack("x0").shape == (3, 1, 4, 16, 16)
     own = Trace({"a": 1})
     assert pipe(scene, num_inference_steps=2, trace=own).trace is own and len(own) == 2

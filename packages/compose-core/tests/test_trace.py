@@ -3,6 +3,8 @@
 import pytest
 import torch
 
+from compose_core.compose import Composer
+from compose_core.denoiser import Gaussian
 from compose_core.errors import ComposeError, UsageError
 from compose_core.trace import Trace, collect
 
@@ -54,15 +56,21 @@ def test_unknown_names_list_the_known(trace):
         trace.stack("x1")
 
 
+class Weighted(Composer):
+    """Shows a number; its parts may show theirs."""
+
+    def init_own(self, x_t, generator):
+        return torch.tensor(float(len(self.parts)))
+
+    def traced(self, state):
+        return {"parts": state[0]}
+
+    def merge(self, predictions, x_t, level, own):
+        return predictions[0]
+
+
 def test_collect_walks_the_tree_of_parts():
-    class Leaf:
-        def traced(self, state):
-            return {"weight": torch.tensor(float(state))}
-
-    class Node:
-        parts = (Leaf(), Leaf())
-
-    assert {k: float(v) for k, v in collect(Node(), (None, (1, 2))).items()} == {
-        "0.weight": 1.0,
-        "1.weight": 2.0,
-    }
+    leaf = Gaussian(0.0, 1.0)
+    tree = Weighted([Weighted([leaf]), leaf, Weighted([leaf, leaf])])
+    found = collect(tree, tree.init(torch.zeros(1, 2)))
+    assert {k: float(v) for k, v in found.items()} == {"parts": 3, "0.parts": 1, "2.parts": 2}

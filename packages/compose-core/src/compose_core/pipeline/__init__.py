@@ -13,8 +13,7 @@ import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, ClassVar, Literal, Self, cast
+from typing import Any, ClassVar, Self, cast
 
 import torch
 from diffusers.image_processor import VaeImageProcessor
@@ -29,22 +28,21 @@ from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from compose_core.backbones import Model, assemble, load_components
-from compose_core.denoiser import Bound, Guided
-from compose_core.errors import ShapeError, UsageError
+from compose_core.errors import UsageError
 from compose_core.evaluate import Evaluator, Local
 from compose_core.method import Method, Plan, find
 from compose_core.noise import Generators
-from compose_core.sampler import DDIM, Euler, FromDiffusers, Heun, Moment, Sampler
+from compose_core.pipeline import request
+from compose_core.pipeline.request import OutputType, SamplerName
+from compose_core.sampler import Moment, Sampler
 from compose_core.scene import Scene
-from compose_core.trace import Trace, collect
+from compose_core.trace import Trace
 
 __all__ = ["ComposePipeline", "ComposePipelineOutput"]
 
-OutputType = Literal["pil", "np", "pt", "latent"]
 StepEnd = Callable[
     ["ComposePipeline", int, Tensor, dict[str, Tensor]], Mapping[str, Tensor] | None
 ]
-SamplerName = Literal["ddim", "euler", "heun", "scheduler"]
 
 
 @dataclass
@@ -116,7 +114,7 @@ class ComposePipeline(DiffusionPipeline):
             WeightsError: A part is missing or does not fit; see `backbones.load_model`.
             UsageError: An argument is unknown.
         """
-        folder = _locate(pretrained_model_name_or_path)
+        folder = request.locate(pretrained_model_name_or_path)
         dtype = kwargs.pop("dtype", kwargs.pop("torch_dtype", None)) or torch.float32
         parts = load_components(folder, dtype)
         unknown = set(kwargs) - {*parts, *cls._optional_components}
@@ -192,18 +190,19 @@ class ComposePipeline(DiffusionPipeline):
             return_dict: False gives a plain tuple `(images,)`.
             callback_on_step_end: Called as `f(pipe, step, t, tensors)`; returned `latents` go on.
             callback_on_step_end_tensor_inputs: Which tensors it receives: `latents`.
-            trace: True, or a `Trace` to write in.
+            trace: True, or a `Trace` to write in; each step is then also decoded.
             warn: Receives each warning as a sentence; default `warnings.warn`.
 
         Raises:
             UsageError, ShapeError: Arguments do not fit together.
             SceneError: The scene does not fit the model.
         """
-        _check_call(prompt, output_type, callback_on_step_end_tensor_inputs, num_images_per_prompt)
+        request.check(prompt, output_type, num_images_per_prompt)
+        self._check_tensors(callback_on_step_end_tensor_inputs)
         self._interrupt, self._guidance_scale = False, guidance_scale
         device = self._execution_device
         model = self.model
-        generator = _generators(generator, prompt)
+        generator = request.generators(generator, prompt)
         if isinstance(prompt, Scene):
             chosen = find(method)() if isinstance(method, str) else method
             plan = chosen.plan(
@@ -216,32 +215,39 @@ class ComposePipeline(DiffusionPipeline):
             )
             batch = num_images_per_prompt
         else:
-            texts = [prompt] if isinstance(prompt, str) else list(prompt or ())
-            negatives = _negatives(negative_prompt, len(texts))
-            size = self._latent_size(model, height, width)
-            repeats = num_images_per_prompt
-            plan = _plain(model, texts, negatives, size, guidance_scale, repeats, device)
-            batch = len(texts) * num_images_per_prompt
+            texts = request.texts(prompt, negative_prompt, num_images_per_prompt)
+            shape = request.latent_shape(model, height, width)
+            plan = request.plain(model, texts, shape, guidance_scale, device)
+            batch = len(texts)
         for line in plan.warnings:
             (warn or _warn)(line)
 
-        walk = self._sampler(sampler, model, num_inference_steps)
+        walk = request.sampler(sampler, model, self.scheduler, num_inference_steps)
         self._num_timesteps = len(walk.levels) - 1
-        x_t = _start(walk, (batch, *plan.shape), generator, device, latents)
-        denoiser = plan.denoiser
+        x_t = request.start(walk, (batch, *plan.shape), generator, device, latents)
         log = trace if isinstance(trace, Trace) else Trace() if trace else None
-        walked = walk.steps(denoiser, x_t, generator=generator, evaluator=evaluator or Local())
+        walked = walk.steps(
+            plan.denoiser, x_t, generator=generator, evaluator=evaluator or Local()
+        )
         with cast(Any, self).progress_bar(total=self._num_timesteps) as bar:
             for moment in walked:
                 x_t = self._after(moment, callback_on_step_end, callback_on_step_end_tensor_inputs)
                 if log is not None:
-                    _log(log, moment, denoiser)
+                    request.trace(log, moment, model, plan)
                 bar.update()
                 if self._interrupt:
                     break
         images = _present(x_t, model, plan, output_type)
         self.maybe_free_model_hooks()
         return ComposePipelineOutput(images=images, trace=log) if return_dict else (images,)
+
+    def _check_tensors(self, names: Sequence[str]) -> None:
+        if not set(names) <= set(self._callback_tensor_inputs):
+            raise UsageError(
+                "a callback cannot receive these",
+                got=list(names),
+                expected=self._callback_tensor_inputs,
+            )
 
     def _after(self, moment: Moment, callback: StepEnd | None, names: Sequence[str]) -> Tensor:
         """Run the callback; what it returns replaces the sample the walk goes on with."""
@@ -255,128 +261,9 @@ class ComposePipeline(DiffusionPipeline):
             moment.x_t.copy_(latents)  # in place: the sampler holds this very tensor
         return moment.x_t
 
-    def _latent_size(
-        self, model: Model, height: int | None, width: int | None
-    ) -> tuple[int, int, int]:
-        f = model.codec.factor
-        h = height if height is not None else model.sample_size[0] * f
-        w = width if width is not None else model.sample_size[1] * f
-        if h < f or w < f or h % f or w % f:
-            raise ShapeError(
-                "the model cannot make pictures of this size",
-                got=f"{w} x {h}",
-                expected=f"positive multiples of {f}",
-                remedy=f"use {max(round(w / f), 1) * f} x {max(round(h / f), 1) * f}",
-            )
-        return model.channels, h // f, w // f
-
-    def _sampler(self, sampler: SamplerName | Sampler, model: Model, steps: int) -> Sampler:
-        if isinstance(sampler, Sampler):
-            return sampler
-        if sampler == "scheduler":
-            return FromDiffusers(self.scheduler, steps)
-        kinds: dict[str, Callable[..., Sampler]] = {"ddim": DDIM, "euler": Euler, "heun": Heun}
-        if sampler not in kinds:
-            raise UsageError(
-                "unknown sampler", got=sampler, expected=", ".join([*kinds, "scheduler"])
-            )
-        return kinds[sampler](model.schedule.levels(steps))
-
-
-def _check_call(prompt: object, output_type: str, names: Sequence[str], count: int) -> None:
-    if prompt is None or (not isinstance(prompt, (str, Scene)) and not prompt):
-        raise UsageError("nothing to draw", got=prompt, expected="a prompt, several, or a Scene")
-    if output_type not in ("pil", "np", "pt", "latent"):
-        raise UsageError("unknown output type", got=output_type, expected="pil, np, pt or latent")
-    if count < 1:
-        raise UsageError("at least one picture", got=count)
-    known = ComposePipeline._callback_tensor_inputs  # pyright: ignore[reportPrivateUsage]
-    if not set(names) <= set(known):
-        raise UsageError("a callback cannot receive these", got=list(names), expected=known)
-
-
-def _locate(model: str | os.PathLike[str]) -> Path:
-    if Path(model).is_dir():
-        return Path(model)
-    from compose_core import zoo  # only needed for ids
-
-    return zoo.resolve(str(model))
-
 
 def _warn(line: str) -> None:
     warnings.warn(line, UserWarning, stacklevel=3)
-
-
-def _generators(generator: Generators | None, prompt: object) -> Generators:
-    if generator is not None:
-        return generator
-    fresh = torch.Generator()
-    if isinstance(prompt, Scene):
-        return fresh.manual_seed(prompt.seed)
-    fresh.seed()
-    return fresh
-
-
-def _negatives(negative: str | Sequence[str] | None, count: int) -> list[str]:
-    if negative is None or isinstance(negative, str):
-        return [negative or ""] * count
-    if len(negative) != count:
-        raise UsageError(
-            "prompts and negative prompts do not match",
-            got=f"{count} and {len(negative)}",
-            expected="one negative prompt for all, or one for each",
-        )
-    return list(negative)
-
-
-def _plain(
-    model: Model,
-    prompts: list[str],
-    negatives: list[str],
-    shape: tuple[int, int, int],
-    guidance: float,
-    each: int,
-    device: torch.device,
-) -> Plan:
-    """No scene: the model itself, with classifier-free guidance."""
-    repeated = [text for text in prompts for _ in range(each)]
-    denoiser: Bound | Guided = Bound(model.network, model.text.encode(repeated).to(device))
-    if guidance != 1:
-        against = [text for text in negatives for _ in range(each)]
-        uncond = Bound(model.network, model.text.encode(against).to(device))
-        denoiser = Guided(denoiser, uncond, guidance)
-    cuts = [cut for text in dict.fromkeys([*prompts, *negatives]) if (cut := model.text.cut(text))]
-    lines = [f"a prompt is too long for the model; its end is not seen: {cut!r}" for cut in cuts]
-    return Plan(denoiser=denoiser, shape=shape, warnings=tuple(lines))
-
-
-def _start(
-    sampler: Sampler,
-    shape: tuple[int, ...],
-    generator: Generators,
-    device: torch.device,
-    latents: Tensor | None,
-) -> Tensor:
-    if isinstance(generator, Sequence) and len(generator) != shape[0]:
-        raise ShapeError(
-            "one generator per picture is needed", got=len(generator), expected=shape[0]
-        )
-    if latents is None:
-        return sampler.initial(shape, generator, device=device)
-    if tuple(latents.shape) != shape:
-        raise ShapeError(
-            "the starting latents do not fit", got=tuple(latents.shape), expected=shape
-        )
-    # Scaled like the noise that the sampler itself would draw.
-    one = sampler.initial((1,), torch.Generator().manual_seed(0))
-    unit = torch.randn((1,), generator=torch.Generator().manual_seed(0))
-    return latents.to(device, torch.float32) * float(one / unit)
-
-
-def _log(log: Trace, moment: Moment, denoiser: torch.nn.Module) -> None:
-    level = moment.step.now
-    tensors = {"x0": moment.prediction.x0, "alpha": level.alpha, "sigma": level.sigma}
-    log.log(moment.step.index, {**tensors, **collect(denoiser, moment.state)})
 
 
 def _present(x: Tensor, model: Model, plan: Plan, output_type: OutputType) -> Any:
