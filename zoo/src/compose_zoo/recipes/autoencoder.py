@@ -9,10 +9,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from compose_core.train import Task, TrainConfig
-from compose_worlds.primitives import cache
 from diffusers import AutoencoderTiny
 from torch import Generator, LongTensor, Tensor, nn
+
+from compose_core.train import Task, TrainConfig
+from compose_worlds.primitives import cache
 
 CROP = 32
 SCENES = range(0, 12_288)
@@ -104,11 +105,6 @@ class AutoencoderTask(Task):
         unit = (mean.square() + (variance - 1).square()).mean()
         loss = pixel + slope + 0.01 * unit
         return loss, {"mse": float((y - x).square().mean().detach()), "unit": float(unit.detach())}
-
-    @torch.no_grad()
-    def validate(self, modules: dict[str, nn.Module]) -> dict[str, float]:
-        """Peak signal-to-noise ratio in dB on held-out scenes, whole and on objects only."""
-        return {}
 
 
 @torch.no_grad()

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from compose_zoo.recipes import stages, text, towers
 from safetensors.torch import save_file
+
+from compose_zoo.recipes import stages, text, towers
 
 SEED = 4
 
 
-def train(folder: Path, device: str = "cpu", resume: bool = True, steps: int | None = None) -> None:
+def train(
+    folder: Path, device: str = "cpu", resume: bool = True, steps: int | None = None
+) -> None:
     """Train in `folder` and write ``folder/export``: open_clip's config, weights, tokenizer."""
     task = towers.TowersTask(folder.parent / "cache" / "primitives")
     stages.run(task, towers.CONFIG, folder / "towers", device=device, resume=resume, steps=steps)

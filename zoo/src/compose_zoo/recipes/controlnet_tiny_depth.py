@@ -5,16 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from diffusers.models.attention_processor import AttnProcessor
+
 from compose_worlds.primitives import cache
 from compose_zoo.recipes import guide, stages
 from compose_zoo.recipes.parts import base_of
 from compose_zoo.recipes.sd_tiny import latents_of
-from diffusers.models.attention_processor import AttnProcessor
 
 SEED = 5
 
 
-def train(folder: Path, device: str = "cpu", resume: bool = True, steps: int | None = None) -> None:
+def train(
+    folder: Path, device: str = "cpu", resume: bool = True, steps: int | None = None
+) -> None:
     """Train in `folder` and write the ControlNet's diffusers folder ``folder/export``."""
     scenes = folder.parent / "cache" / "primitives"
     base = base_of(folder.parent)

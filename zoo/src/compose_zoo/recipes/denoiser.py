@@ -1,8 +1,8 @@
 """The denoiser of `sd-tiny`: a `UNet2DConditionModel` and its text encoder, trained together.
 
 Cross-attention works at 16x16 and 8x8, the two sizes whose maps the composition methods read; a
-third, cheap level at 4x4 sees the whole picture at once. `attention_head_dim` of diffusers' UNet is
-the *number* of heads.
+third, cheap level at 4x4 sees the whole picture at once. `attention_head_dim` of diffusers' UNet
+is the *number* of heads.
 """
 
 from __future__ import annotations
@@ -11,14 +11,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from diffusers import AutoencoderTiny, DDIMScheduler, UNet2DConditionModel
+from diffusers.models.attention_processor import AttnProcessor
+from torch import Generator, LongTensor, Tensor, nn
+
 from compose_core.train import Task, TrainConfig
 from compose_worlds.primitives import cache, captions, draw
 from compose_worlds.primitives.render import picture
 from compose_worlds.primitives.world import stack
 from compose_zoo.recipes import text
-from diffusers import AutoencoderTiny, DDIMScheduler, UNet2DConditionModel
-from diffusers.models.attention_processor import AttnProcessor
-from torch import Generator, LongTensor, Tensor, nn
 
 SCENES = range(0, 20_480)
 EMPTY = range(20_000_000, 20_001_024)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from diffusers import AutoencoderTiny
+from torch import Generator, LongTensor, Tensor, nn
+from torch.nn import functional as F
+
 from compose_core.train import Task, TrainConfig
 from compose_worlds.judge import JudgeNet, Readings
 from compose_worlds.primitives import cache
 from compose_zoo.recipes.denoiser import encode
-from diffusers import AutoencoderTiny
-from torch import Generator, LongTensor, Tensor, nn
-from torch.nn import functional as F
 
 SCENES = range(0, 16_384)
 CONFIG = TrainConfig(
@@ -117,10 +117,6 @@ class EyeTask(Task):
         strength = 0.08 * torch.rand((len(x), 1, 1, 1), generator=generator, device=device) ** 2
         return loss(self.network((x * gain + shift + strength * noise).clamp(-1, 1)), batch)
 
-    def validate(self, modules: Mapping[str, nn.Module]) -> dict[str, float]:
-        """Scores are measured on held-out scenes by `compose_zoo.recipes.scores`."""
-        return {}
-
 
 def loss(out: Readings, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
     """The judge's loss; object pixels count three times."""
@@ -147,4 +143,6 @@ def loss(out: Readings, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, flo
         "depth": 2 * depth,
         "normals": normals,
     }
-    return torch.stack(list(parts.values())).sum(), {k: float(v.detach()) for k, v in parts.items()}
+    return torch.stack(list(parts.values())).sum(), {
+        k: float(v.detach()) for k, v in parts.items()
+    }

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
-from compose_core.train import Task, TrainConfig
-from compose_worlds.primitives.labels import relative_depth
-from compose_zoo.recipes.denoiser import CAPTIONS, DROPPED, SNR_CAP, scheduler
 from diffusers import ControlNetModel, UNet2DConditionModel
 from torch import Generator, LongTensor, Tensor, nn
 from transformers import CLIPTextModel
+
+from compose_core.train import Task, TrainConfig
+from compose_worlds.primitives.labels import relative_depth
+from compose_zoo.recipes.denoiser import CAPTIONS, DROPPED, SNR_CAP, scheduler
 
 SCENES = range(0, 12_288)
 CONFIG = TrainConfig(
@@ -108,7 +107,3 @@ class GuideTask(Task):
         snr = (alpha2 / (1 - alpha2)).flatten()
         weight = snr.clamp_max(SNR_CAP) / snr
         return (weight * error).mean(), {"mse": float(error.mean().detach())}
-
-    def validate(self, modules: Mapping[str, nn.Module]) -> dict[str, float]:
-        """Scores are measured on held-out scenes by `compose_zoo.recipes.scores`."""
-        return {}

@@ -10,7 +10,9 @@ from compose_zoo.recipes.parts import autoencoder_of
 SEED = 3
 
 
-def train(folder: Path, device: str = "cpu", resume: bool = True, steps: int | None = None) -> None:
+def train(
+    folder: Path, device: str = "cpu", resume: bool = True, steps: int | None = None
+) -> None:
     """Train in `folder` and write ``folder/export``."""
     vae = autoencoder_of(folder.parent).to(device)
     task = eye.EyeTask(folder.parent / "cache" / "primitives", vae)

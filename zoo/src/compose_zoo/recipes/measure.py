@@ -1,6 +1,6 @@
 """Measures the tiny models on held-out captions and scenes; prints what manifests record.
 
-    python -m compose_zoo.recipes.measure sd-tiny --count 512 --guidance 4
+python -m compose_zoo.recipes.measure sd-tiny --count 512 --guidance 4
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from torch import Tensor
+
 from compose_core.pipeline import ComposePipeline
 from compose_worlds.judge import JudgeNet
 from compose_worlds.primitives import cache
 from compose_worlds.primitives.captions import Caption
 from compose_zoo.recipes import scores
-from torch import Tensor
 
 CHOOSING = cache.HELD_OUT + 500_000
 """Captions from this scene on choose the guidance scale; the scores never see them."""

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
+
 from compose_worlds.judge import Found, JudgeNet, Verdict, objects, verdict
 from compose_worlds.primitives import cache, draw
 from compose_worlds.primitives.captions import Caption
 from compose_worlds.primitives.solids import SHAPES
 from compose_worlds.primitives.world import COLORS
-from torch import Tensor
 
 VISIBLE = 40
 """Pixels from which an object counts as visible, at 64 x 64."""
@@ -28,7 +29,7 @@ class Share:
 
     @property
     def value(self) -> float:
-        """hits / n."""
+        """Hits / n."""
         return self.hits / self.n if self.n else math.nan
 
     @property

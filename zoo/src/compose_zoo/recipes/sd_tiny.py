@@ -5,15 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from compose_zoo.recipes import autoencoder, denoiser, stages, text
 from diffusers import AutoencoderTiny, StableDiffusionPipeline, UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTokenizer
+
+from compose_zoo.recipes import autoencoder, denoiser, stages, text
 
 SEED = 1
 """Fixes order, noise and the first weights; scenes are numbers 0 to 20,479."""
 
 
-def train(folder: Path, device: str = "cpu", resume: bool = True, steps: int | None = None) -> None:
+def train(
+    folder: Path, device: str = "cpu", resume: bool = True, steps: int | None = None
+) -> None:
     """Train both stages in `folder` and write the diffusers folder ``folder/export``."""
     scenes = folder.parent / "cache" / "primitives"
     vae = train_autoencoder(folder, scenes, device, resume, steps)

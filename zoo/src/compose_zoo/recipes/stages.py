@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from compose_core.train import Task, TrainConfig, export, train
 from tqdm import tqdm
+
+from compose_core.train import Task, TrainConfig, export, train
 
 
 def run(

@@ -7,9 +7,10 @@ words of the captions are single tokens.
 from __future__ import annotations
 
 import torch
-from compose_worlds.primitives import draw
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from compose_worlds.primitives import draw
 
 LENGTH = 32
 BOS, EOS = "<|startoftext|>", "<|endoftext|>"

@@ -7,12 +7,13 @@ from typing import Any
 
 import open_clip
 import torch
+from torch import Generator, LongTensor, Tensor, nn
+from torch.nn import functional as F
+
 from compose_core.train import Task, TrainConfig
 from compose_worlds.primitives import cache
 from compose_zoo.recipes import text
 from compose_zoo.recipes.denoiser import CAPTIONS, sentences
-from torch import Generator, LongTensor, Tensor, nn
-from torch.nn import functional as F
 
 SCENES = range(0, 20_480)
 CONFIG = TrainConfig(
@@ -58,11 +59,6 @@ def build(vocabulary: int, seed: int = 0) -> nn.Module:
         return open_clip.CLIP(**config(vocabulary))
 
 
-def normalised(pictures: Tensor) -> Tensor:
-    """Pictures in [-1, 1] as the towers take them: the same range, so nothing but a name."""
-    return pictures
-
-
 class TowersTask(Task):
     """The contrastive loss of CLIP; captions that are equal in a batch are not told apart."""
 
@@ -100,10 +96,10 @@ class TowersTask(Task):
         """Symmetric cross-entropy over the batch, targets shared by equal captions."""
         x, tokens = batch["picture"], batch["tokens"]
         gain = 1 + 0.08 * torch.randn((len(x), 1, 1, 1), generator=generator, device=x.device)
-        image, words, scale = self.clip(normalised(x * gain), tokens)
-        logits = scale.float() * image.float() @ words.float().t()
+        image, words, scale = self.clip(x * gain, tokens)
+        logits = scale.float() * image.float() @ words.float().mT
         same = (tokens[:, None] == tokens[None]).all(-1).float()
         target = same / same.sum(-1, keepdim=True)
-        value = (F.cross_entropy(logits, target) + F.cross_entropy(logits.t(), target)) / 2
+        value = (F.cross_entropy(logits, target) + F.cross_entropy(logits.mT, target)) / 2
         right = (same.gather(1, logits.argmax(1, keepdim=True)) > 0).float().mean()
         return value, {"accuracy": float(right)}

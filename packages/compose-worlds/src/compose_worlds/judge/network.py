@@ -1,4 +1,4 @@
-"""The judge's network: from a picture to dense readings, a small U-Net with one head per reading."""
+"""The judge's network: from a picture to dense readings, a small U-Net with many heads."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from compose_worlds.primitives.render import SEMANTICS
-from compose_worlds.primitives.world import COLORS
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from compose_worlds.primitives.render import SEMANTICS
+from compose_worlds.primitives.world import COLORS
 
 HEADS: dict[str, int] = {
     "semantics": len(SEMANTICS),
@@ -104,5 +105,3 @@ class JudgeNet(nn.Module):
         weights = load_file(folder / "model.safetensors")
         network.load_state_dict({k: v.float() for k, v in weights.items()}, strict=True)
         return network.eval()
-
-

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
+from torch.nn import functional as F
+
 from compose_worlds.judge.network import JudgeNet, Readings
 from compose_worlds.primitives.render import SEMANTICS
 from compose_worlds.primitives.solids import SHAPES
 from compose_worlds.primitives.world import COLORS
-from torch import Tensor
-from torch.nn import functional as F
 
 FIRST_SHAPE = SEMANTICS.index("wall") + 1
 PEAK = 0.35

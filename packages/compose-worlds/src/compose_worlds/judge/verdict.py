@@ -37,7 +37,9 @@ _HOLDS: dict[str, Callable[[Found, Found], bool]] = {
     "behind": lambda a, b: a.depth > b.depth,
     "in front of": lambda a, b: a.depth < b.depth,
     "on": lambda a, b: (
-        a.centre[1] < b.centre[1] and a.box[0] < b.centre[0] < a.box[2] and a.box[3] > b.box[1] - 0.1
+        a.centre[1] < b.centre[1]
+        and a.box[0] < b.centre[0] < a.box[2]
+        and a.box[3] > b.box[1] - 0.1
     ),
 }
 
