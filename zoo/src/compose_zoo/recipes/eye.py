@@ -14,7 +14,7 @@ from compose_worlds.judge import JudgeNet, Readings
 from compose_worlds.primitives import cache
 from compose_zoo.recipes.denoiser import encode
 
-SCENES = range(0, 16_384)
+SCENES = range(0, 8_192)
 CONFIG = TrainConfig(
     steps=1200,
     batch_size=48,
