@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import diffusers
 import pytest
 import torch
 from diffusers import DDIMScheduler, StableDiffusionPipeline
@@ -168,6 +169,14 @@ def test_unknown_schedulers_are_refused(copy):
     rewrite(copy / "scheduler" / "scheduler_config.json", lambda d: d.update(_class_name="Popen"))
     with pytest.raises(WeightsError, match="scheduler"):
         load_model(copy)
+
+
+def test_loading_is_silent_and_leaves_the_loggers_as_they_were(copy, capfd):
+    rewrite(copy / "vae" / "config.json", lambda d: d.update(spare_key=1))
+    level = diffusers.utils.logging.get_verbosity()
+    load_model(copy)
+    assert capfd.readouterr().err == ""
+    assert diffusers.utils.logging.get_verbosity() == level
 
 
 @torch.no_grad()

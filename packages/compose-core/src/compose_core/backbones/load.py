@@ -237,12 +237,17 @@ def _guard(name: str, folder: Path, load: Callable[[], Any]) -> Any:
 
 @contextmanager
 def _quiet() -> Generator[None]:
-    """No progress bar of transformers for weights that load in a moment."""
-    logging = cast(Any, transformers).utils.logging
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
+    """No progress bars for weights that load in a moment, and no remarks on spare config keys.
+
+    (`AutoencoderTiny` remarks on a key that it writes itself.) What matters is an error here.
+    """
+    bars, remarks = cast(Any, transformers).utils.logging, cast(Any, diffusers).utils.logging
+    shown, verbosity = bars.is_progress_bar_enabled(), remarks.get_verbosity()
+    bars.disable_progress_bar()
+    remarks.set_verbosity_error()
     try:
         yield
     finally:
+        remarks.set_verbosity(verbosity)
         if shown:
-            logging.enable_progress_bar()
+            bars.enable_progress_bar()

@@ -111,7 +111,7 @@ def plain(
     sides = [list(side) for side in zip(*texts, strict=True)]
     used = sides if guidance != 1 else sides[:1]
     bound = [Bound(model.network, model.text.encode(side).to(device)) for side in used]
-    denoiser = Guided(*bound, guidance) if len(bound) == 2 else bound[0]
+    denoiser = Guided(bound[0], bound[1], guidance) if len(bound) == 2 else bound[0]
     cuts = {text: model.text.cut(text) for side in used for text in side}
     lines = [f"a prompt is too long; its end is not seen: {cut!r}" for cut in cuts.values() if cut]
     return Plan(denoiser=denoiser, shape=shape, warnings=tuple(lines))
