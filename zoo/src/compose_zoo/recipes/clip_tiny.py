@@ -21,6 +21,7 @@ def train(
     out = folder / "export"
     words = text.tokenizer()
     words.save_pretrained(out)
+    text.compact(out)
     settings = {
         "model_cfg": towers.config(len(words)),
         "preprocess_cfg": {"size": 64, "mean": [0.5] * 3, "std": [0.5] * 3},

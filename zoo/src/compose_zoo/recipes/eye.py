@@ -16,7 +16,7 @@ from compose_zoo.recipes.denoiser import encode
 
 SCENES = range(0, 8_192)
 CONFIG = TrainConfig(
-    steps=1200,
+    steps=800,
     batch_size=48,
     lr=3e-3,
     seed=3,

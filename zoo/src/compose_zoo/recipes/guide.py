@@ -13,7 +13,7 @@ from compose_zoo.recipes.denoiser import CAPTIONS, DROPPED, SNR_CAP, scheduler
 
 SCENES = range(0, 12_288)
 CONFIG = TrainConfig(
-    steps=700,
+    steps=450,
     batch_size=32,
     lr=1e-3,
     seed=5,

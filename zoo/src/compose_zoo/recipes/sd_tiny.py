@@ -74,3 +74,4 @@ def export(
         requires_safety_checker=False,
     )
     pipeline.save_pretrained(folder, safe_serialization=True)
+    text.compact(folder / "tokenizer")

@@ -6,6 +6,9 @@ words of the captions are single tokens.
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
@@ -49,14 +52,19 @@ def tokenizer() -> CLIPTokenizer:
     )
     corpus = [w for text in words() for w in text.replace(",", " , ").split()]
     learned.train_from_iterator(corpus, trainer)
-    import json
-
     merges = [tuple(m) for m in json.loads(learned.to_str())["model"]["merges"]]
     tokens = [*alphabet, *(f"{letter}</w>" for letter in alphabet)]
     tokens += [a + b for a, b in merges if a + b not in tokens]
     tokens += [BOS, EOS]
     vocabulary = {token: number for number, token in enumerate(dict.fromkeys(tokens))}
     return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=LENGTH)
+
+
+def compact(folder: Path) -> None:
+    """Rewrite the saved tokenizer in ``folder`` without white space, a third smaller."""
+    path = folder / "tokenizer.json"
+    table = json.loads(path.read_text("utf-8"))
+    path.write_text(json.dumps(table, ensure_ascii=False, separators=(",", ":")), "utf-8")
 
 
 def text_encoder(made: CLIPTokenizer, seed: int = 0, width: int = 128) -> CLIPTextModel:

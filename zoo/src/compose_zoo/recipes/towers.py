@@ -17,7 +17,7 @@ from compose_zoo.recipes.denoiser import CAPTIONS, sentences
 
 SCENES = range(0, 20_480)
 CONFIG = TrainConfig(
-    steps=900,
+    steps=600,
     batch_size=128,
     lr=1e-3,
     seed=4,
