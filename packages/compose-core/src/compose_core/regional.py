@@ -55,7 +55,7 @@ class RegionalMethod(Method):
 
     def __init__(
         self,
-        bootstrap: float = 0.2,
+        bootstrap: float = 0.6,
         soften: float = 0.5,
         base_share: float = 0.0,
         overlap: float = 0.5,

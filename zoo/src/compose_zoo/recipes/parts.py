@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
 from diffusers import AutoencoderTiny, StableDiffusionPipeline
 
 
@@ -18,11 +19,14 @@ def _folder(runs: Path) -> Path:
 
 def base_of(runs: Path) -> StableDiffusionPipeline:
     """The whole of `sd-tiny` in single precision; `runs` is the folder that holds its run."""
+    # The files are in half precision; training on them needs the full one.
     return StableDiffusionPipeline.from_pretrained(
         _folder(runs), use_safetensors=True, safety_checker=None
-    )
+    ).to(dtype=torch.float32)
 
 
 def autoencoder_of(runs: Path) -> AutoencoderTiny:
     """The autoencoder of `sd-tiny` in single precision."""
-    return AutoencoderTiny.from_pretrained(_folder(runs), subfolder="vae", use_safetensors=True)
+    return AutoencoderTiny.from_pretrained(
+        _folder(runs), subfolder="vae", use_safetensors=True
+    ).float()
