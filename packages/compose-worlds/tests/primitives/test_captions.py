@@ -13,6 +13,9 @@ from compose_worlds.primitives.captions import (
     Relation,
     mirrored,
     phrase,
+    placeless,
+    scenery,
+    vague,
     vocabulary,
 )
 from compose_worlds.primitives.world import rest_height, stack
@@ -107,6 +110,31 @@ def test_every_word_is_in_the_vocabulary(drawn):
         assert set(caption.text.replace(",", " ").split()) <= words
         assert set(mirrored(caption).text.replace(",", " ").split()) <= words
     assert {"left", "behind", "toruses", "capsules", "desert", "an", "large"} <= words
+
+
+def test_captions_without_objects_claim_none():
+    words = set(vocabulary())
+    for seed in range(60):
+        generator = torch.Generator().manual_seed(seed)
+        setting = draw.empty(seed).setting
+        assert draw.empty(seed).solids == ()
+        empty = scenery(setting.environment, generator)
+        some = vague(1 + seed % 4, setting.environment, generator)
+        assert empty.claims == some.claims == ()
+        assert empty.complete
+        assert not some.complete
+        assert empty.environment == some.environment == setting.environment
+        assert set(f"{empty.text} {some.text}".split()) <= words
+
+
+def test_a_caption_can_leave_out_its_place(drawn):
+    for _, _, caption in drawn:
+        bare = placeless(caption)
+        assert bare.environment == ""
+        assert (bare.claims, bare.relations) == (caption.claims, caption.relations)
+        assert caption.text.startswith(f"{bare.text} ")
+        assert all(claim.words() in bare.text for claim in caption.claims)
+        assert placeless(bare) == bare
 
 
 def test_mirrored_captions_are_true_of_mirrored_scenes(drawn):

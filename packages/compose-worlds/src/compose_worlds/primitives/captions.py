@@ -128,7 +128,9 @@ def vocabulary() -> tuple[str, ...]:
     ]
     joints = [joint for options in RELATIONS.values() for joint in options]
     places = [place for options in _PLACES.values() for place in options]
-    text = " ".join([*nouns, *joints, *places, *_OPENINGS, "and"])
+    scenes = [text for options in _SCENERY.values() for text in options]
+    vague = [text.format(number="") for text in (*_VAGUE, *_VAGUE_ONE)]
+    text = " ".join([*nouns, *joints, *places, *_OPENINGS, *scenes, *vague, "and"])
     return tuple(sorted(set(text.split())))
 
 
@@ -150,6 +152,7 @@ _SCENERY: dict[str, tuple[str, ...]] = {
     "dusk": ("dusk", "an empty floor at dusk", "the evening sky"),
 }
 _VAGUE = ("toys", "some toys", "objects", "several things", "{number} toys", "{number} objects")
+_VAGUE_ONE = ("a toy", "an object", "one thing")
 
 
 def scenery(environment: str, generator: torch.Generator) -> Caption:
@@ -161,7 +164,7 @@ def vague(count: int, environment: str, generator: torch.Generator) -> Caption:
     """A caption that names no object: "three toys on grass"; it claims nothing but the place."""
     text = _pick(_VAGUE, generator)
     if count == 1:
-        text = _pick(("a toy", "an object", "one thing"), generator)
+        text = _pick(_VAGUE_ONE, generator)
     place = _pick(_PLACES[environment], generator)
     number = NUMBERS[count] if count > 1 else ""
     return Caption(f"{text.format(number=number)} {place}", (), (), environment, complete=False)
