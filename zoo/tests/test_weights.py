@@ -1,7 +1,6 @@
 """The published checkpoints: whole, loadable, and as good as their manifests say."""
 
 import pytest
-import torch
 
 from compose_core import zoo
 from compose_core.backbones import load_model
@@ -64,28 +63,10 @@ def test_the_depth_guide_loads_beside_the_base() -> None:
     assert type(model.network).__name__ == "ControlledUNet"
 
 
-def test_the_towers_prefer_the_right_caption() -> None:
-    """Of two captions the true one is closer to the picture, in most of 64 held-out pairs."""
-    import json
-
-    import open_clip
-    from safetensors.torch import load_file
-    from transformers import CLIPTokenizer
-
-    folder = zoo.resolve("clip-tiny")
-    settings = json.loads((folder / "open_clip_config.json").read_text())
-    clip = open_clip.CLIP(**settings["model_cfg"])
-    weights = load_file(folder / "open_clip_model.safetensors")
-    missing = clip.load_state_dict({k: v.float() for k, v in weights.items()}, strict=False)
-    assert missing.unexpected_keys == [] and set(missing.missing_keys) <= {"attn_mask"}
-    words = CLIPTokenizer.from_pretrained(folder)
-    made = cache.make(range(cache.HELD_OUT, cache.HELD_OUT + 64))["picture"]
-    claims = [measure.scores.draw.scene(n) for n in range(cache.HELD_OUT, cache.HELD_OUT + 64)]
-    texts = [measure.scores.draw.caption(*claims[i], cache.HELD_OUT + i).text for i in range(64)]
-    tokens = words(texts, padding="max_length", return_tensors="pt").input_ids
-    with torch.no_grad():
-        image = clip.eval().encode_image(made.float() / 127.5 - 1, normalize=True)
-        said = clip.encode_text(tokens, normalize=True)
-    true = (image * said).sum(-1)
-    other = (image * said.roll(1, 0)).sum(-1)
-    assert float((true > other).float().mean()) > 0.9
+def test_the_towers_prefer_the_right_caption(tmp_path) -> None:
+    """Among 64 held-out captions the right one is found nearly as often as published."""
+    found = measure.clip_tiny(zoo.resolve("clip-tiny"), tmp_path, 64)
+    for name, share in found.items():
+        published = _score("clip-tiny", f"{name}, one of 64")
+        spread = (published * (1 - published) / 64) ** 0.5
+        assert share.value >= published - 4 * spread, name

@@ -1,6 +1,6 @@
 """Measures the tiny models on held-out captions and scenes; prints what manifests record.
 
-python -m compose_zoo.recipes.measure sd-tiny --count 512 --guidance 4
+python -m compose_zoo.recipes.measure sd-tiny --count 512 --guidance 5
 """
 
 from __future__ import annotations
@@ -10,16 +10,26 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
+from transformers import CLIPTokenizer
 
+from compose_core.backbones import Model, load_model
+from compose_core.denoiser import Bound, Guided
+from compose_core.encoded import Encoded
 from compose_core.pipeline import ComposePipeline
+from compose_core.sampler import DDIM
+from compose_core.zoo import resolve
 from compose_worlds.judge import JudgeNet
 from compose_worlds.primitives import cache
+from compose_worlds.primitives import draw as drawing
 from compose_worlds.primitives.captions import Caption
-from compose_zoo.recipes import scores
+from compose_worlds.primitives.labels import relative_depth
+from compose_zoo.recipes import guide, scores, towers
 
+GUIDE = "controlnet-tiny-depth"
 CHOOSING = cache.HELD_OUT + 500_000
 """Captions from this scene on choose the guidance scale; the scores never see them."""
 
@@ -29,7 +39,7 @@ def draw(
     texts: Sequence[str],
     *,
     steps: int = 30,
-    guidance: float = 4.0,
+    guidance: float = 5.0,
     seed: int = 0,
     batch: int = 32,
 ) -> Tensor:
@@ -65,38 +75,89 @@ def sd_tiny(
     return out
 
 
+@torch.no_grad()
+def clip_tiny(folder: Path, scenes: Path, count: int) -> dict[str, scores.Share]:
+    """How often the right one of 64 captions is nearest to a held-out picture, and vice versa."""
+    clip = towers.load(folder)
+    words = CLIPTokenizer.from_pretrained(folder)
+    numbers = range(cache.HELD_OUT, cache.HELD_OUT + count)
+    shown = cache.load(scenes, numbers, ("picture",))["picture"]
+    texts = [drawing.caption(*drawing.scene(n), n).text for n in numbers]
+    hits: dict[str, list[bool]] = {"picture to caption": [], "caption to picture": []}
+    for start in range(0, count - 63, 64):
+        some = texts[start : start + 64]
+        tokens = words(some, padding="max_length", return_tensors="pt").input_ids
+        image = clip.encode_image(shown[start : start + 64].float() / 127.5 - 1, normalize=True)
+        near = image @ clip.encode_text(tokens, normalize=True).mT
+        # Equal captions are equally right.
+        for name, axis in (("picture to caption", 1), ("caption to picture", 0)):
+            best = near.argmax(axis)
+            hits[name] += [some[int(j)] == some[i] for i, j in enumerate(best)]
+    return {name: scores.share(values) for name, values in hits.items()}
+
+
+@torch.no_grad()
+def controlnet_tiny_depth(
+    base: Model, judge: JudgeNet, scenes: Path, count: int
+) -> dict[str, float]:
+    """How far the depth of pictures is from the depth asked for, with and without the guide.
+
+    Mean absolute error of relative inverse depth in [0, 1], as the judge reads it.
+    """
+    numbers = range(cache.HELD_OUT, cache.HELD_OUT + count)
+    wanted = guide.condition(cache.load(scenes, numbers, ("depth",))["depth"])
+    texts = [drawing.caption(*drawing.scene(n), n).text for n in numbers]
+    walk = DDIM(base.schedule.levels(30))
+    errors: dict[str, list[float]] = {"guided": [], "free": []}
+    for start in range(0, count, 32):
+        asked, some = wanted[start : start + 32], texts[start : start + 32]
+        dice = [torch.Generator().manual_seed(start + i) for i in range(len(some))]
+        noise = walk.initial((len(some), 4, 16, 16), dice)
+        for name, found in errors.items():
+            given = {"control": asked} if name == "guided" else {}
+            sides = [base.text.encode(t) for t in (some, [""] * len(some))]
+            cond, uncond = (Bound(base.network, Encoded({**side, **given})) for side in sides)
+            x_t = walk.sample(Guided(cond, uncond, 4.0), noise)
+            seen = judge(base.codec.decode(x_t).clamp(-1, 1)).depth.clamp_min(0)
+            found += (relative_depth(seen) - asked[:, :1]).abs().mean((1, 2, 3)).tolist()
+    return {name: sum(found) / len(found) for name, found in errors.items()}
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure one model."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("id", choices=("sd-tiny", "judge-tiny"))
-    parser.add_argument("--model", default="sd-tiny", help="id or folder of the base")
-    parser.add_argument("--judge", default="judge-tiny", help="id or folder of the judge")
+    parser.add_argument("id", choices=("sd-tiny", "judge-tiny", "clip-tiny", GUIDE))
+    parser.add_argument("--runs", type=Path, help="folder of fresh runs; default: published ones")
     parser.add_argument("--count", type=int, default=512)
-    parser.add_argument("--guidance", type=float, default=4.0)
+    parser.add_argument("--guidance", type=float, default=5.0)
     parser.add_argument("--choosing", action="store_true", help="the captions for choosing")
-    parser.add_argument("--cache", type=Path, default=Path("runs/cache/primitives"))
     given = parser.parse_args(arguments)
-    judge = JudgeNet.load(_folder(given.judge))
+
+    def folder(model: str) -> Path:
+        return given.runs / model / "export" if given.runs else resolve(model)
+
+    scenes = (given.runs or Path("runs")) / "cache" / "primitives"
+    judge = JudgeNet.load(folder("judge-tiny"))
+    start = CHOOSING if given.choosing else cache.HELD_OUT
     if given.id == "judge-tiny":
-        found = scores.judge_on_renders(judge, given.cache, given.count)
+        found: dict[str, Any] = dict(scores.judge_on_renders(judge, scenes, given.count))
+    elif given.id == "clip-tiny":
+        found = dict(clip_tiny(folder("clip-tiny"), scenes, given.count))
+    elif given.id == GUIDE:
+        base = load_model(folder("sd-tiny"), controlnet=folder(GUIDE))
+        found = dict(controlnet_tiny_depth(base, judge, scenes, given.count))
     else:
-        pipe = ComposePipeline.from_pretrained(given.model)
-        start = CHOOSING if given.choosing else cache.HELD_OUT
-        found = sd_tiny(pipe, judge, given.count, given.guidance, start)
-    table = {
-        name: {"value": round(s.value, 4), "interval": [round(v, 4) for v in s.interval], "n": s.n}
-        for name, s in found.items()
-    }
-    sys.stdout.write(json.dumps(table, indent=2) + "\n")
+        pipe = ComposePipeline.from_pretrained(folder("sd-tiny"))
+        found = dict(sd_tiny(pipe, judge, given.count, given.guidance, start))
+    sys.stdout.write(json.dumps({k: _row(v) for k, v in found.items()}, indent=2) + "\n")
     return 0
 
 
-def _folder(model: str) -> Path:
-    if Path(model).is_dir():
-        return Path(model)
-    from compose_core.zoo import resolve
-
-    return resolve(model)
+def _row(value: scores.Share | float) -> Any:
+    if not isinstance(value, scores.Share):
+        return round(value, 4)
+    interval = [round(v, 4) for v in value.interval]
+    return {"value": round(value.value, 4), "interval": interval, "n": value.n}
 
 
 if __name__ == "__main__":

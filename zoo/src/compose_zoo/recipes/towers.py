@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import open_clip
 import torch
+from safetensors.torch import load_file
 from torch import Generator, LongTensor, Tensor, nn
 from torch.nn import functional as F
 
@@ -59,12 +61,24 @@ def build(vocabulary: int, seed: int = 0) -> nn.Module:
         return open_clip.CLIP(**config(vocabulary))
 
 
+def load(folder: Path) -> nn.Module:
+    """The published towers in single precision, strictly; in evaluation mode."""
+    settings = json.loads((folder / "open_clip_config.json").read_text("utf-8"))
+    clip = open_clip.CLIP(**settings["model_cfg"])
+    weights = load_file(folder / "open_clip_model.safetensors")
+    weights = {k: v.float() for k, v in weights.items()}
+    # The causal mask is a constant that open_clip keeps among its buffers.
+    mask = {"attn_mask": clip.attn_mask} if "attn_mask" in clip.state_dict() else {}
+    clip.load_state_dict({**weights, **mask}, strict=True)
+    return clip.eval()
+
+
 class TowersTask(Task):
     """The contrastive loss of CLIP; captions that are equal in a batch are not told apart."""
 
     def __init__(self, folder: Path, scenes: range = SCENES) -> None:
         """Read the cache in `folder` and tokenise the captions."""
-        self.pictures = cache.load(folder, scenes, ("picture",))["picture"]
+        self.shown = cache.load(folder, scenes, ("picture",))["picture"]
         words = text.tokenizer()
         self.tokens: Tensor = words(
             sentences(scenes), padding="max_length", truncation=True, return_tensors="pt"
@@ -83,9 +97,9 @@ class TowersTask(Task):
 
     def batch(self, indices: LongTensor) -> dict[str, Tensor]:
         """Pictures (B, 3, 64, 64) in [-1, 1] and tokens (B, length)."""
-        n = len(self.pictures)
+        n = len(self.shown)
         number = indices // CAPTIONS
-        pictures = self.pictures[number % n].float() / 127.5 - 1
+        pictures = self.shown[number % n].float() / 127.5 - 1
         mirrored = number >= n
         pictures[mirrored] = pictures[mirrored].flip(-1)
         return {"picture": pictures, "tokens": self.tokens[indices]}
