@@ -182,3 +182,11 @@ def test_the_schema_names_every_key_and_refuses_others():
     assert found["$defs"]["Layer"]["additionalProperties"] is False
     assert "fractions" in found["$defs"]["Layer"]["properties"]["box"]["description"]
     json.dumps(found)
+
+
+@pytest.mark.parametrize("power", [10, 400, 4000, 5000])
+def test_a_side_beyond_all_numbers_is_one_message(power: int) -> None:
+    """Integers that no float can hold are refused like any other wrong side."""
+    with pytest.raises(SceneError, match="canvas") as caught:
+        build(minimal(canvas=[64, 10**power]))
+    assert len(str(caught.value)) < 500

@@ -16,6 +16,7 @@ from compose_core.scene.layer import FILES, Camera, Layer, Prompt, Strict, not_b
 
 MAX_LAYERS = 64
 MAX_SEED = 2**63 - 1
+MAX_SIDE = 10**9  # beyond it the estimate of memory would itself overflow
 
 
 class Scene(Strict):
@@ -28,7 +29,8 @@ class Scene(Strict):
     version: Literal[1] = 1
     """Of the format."""
     canvas: Annotated[
-        tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]], Field(strict=False)
+        tuple[Annotated[int, Field(ge=1, le=MAX_SIDE)], Annotated[int, Field(ge=1, le=MAX_SIDE)]],
+        Field(strict=False),
     ]
     """Width and height of the output in pixels."""
     prompt: Prompt
