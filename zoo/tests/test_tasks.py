@@ -7,7 +7,17 @@ import torch
 
 from compose_core.train import train
 from compose_worlds.judge import Readings
-from compose_zoo.recipes import autoencoder, denoiser, eye, guide, scores, stages, text, towers
+from compose_zoo.recipes import (
+    autoencoder,
+    denoiser,
+    eye,
+    guide,
+    noising,
+    scores,
+    stages,
+    text,
+    towers,
+)
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +54,34 @@ def test_min_snr_weights_by_a_loop(words) -> None:
             snr = a2 / (1 - a2)
             total += float(min(snr, 5.0) / snr * error) / 4
     assert float(value) == pytest.approx(total, rel=1e-4)
+
+
+def test_early_times_follow_their_law() -> None:
+    """With t = T (1 - u^3), P(t < T / 2) = 1 - 0.5^(1/3) = 0.206; uniform times have 0.5."""
+    alphas = denoiser.scheduler().alphas_cumprod
+    x0 = torch.zeros(20_000, 1, 1, 1)
+    for early, expected in ((0.0, 0.5), (0.5, 0.353), (1.0, 0.206)):
+        drawn = noising.noised(x0, alphas, torch.Generator().manual_seed(3), early)
+        assert float((drawn.t < 500).float().mean()) == pytest.approx(expected, abs=0.015)
+        assert 0 <= int(drawn.t.min()) and int(drawn.t.max()) <= 999
+        sigma = (1 - alphas[drawn.t]).sqrt()
+        assert torch.allclose(drawn.x_t.flatten(), sigma * drawn.eps.flatten())
+
+
+def test_the_second_round_starts_where_the_first_ended(words) -> None:
+    first = denoiser.DenoiserTask(_latents(4), _tokens(words, 16), words)
+    with torch.no_grad():
+        for parameter in first.unet.parameters():
+            parameter.add_(0.01)
+    second = denoiser.DenoiserTask(_latents(8), _tokens(words, 32), words, denoiser.EARLY)
+    second.start_from(first)
+    batch = first.batch(torch.arange(4))
+    losses = []
+    with torch.no_grad():
+        for task in (first, second):
+            task.early = 0.0
+            losses.append(task.loss(batch, torch.Generator().manual_seed(5))[0])
+    assert torch.equal(*losses)
 
 
 def test_a_perfect_judge_has_almost_no_loss() -> None:

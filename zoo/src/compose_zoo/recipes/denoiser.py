@@ -8,6 +8,7 @@ is the *number* of heads.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -19,9 +20,11 @@ from compose_core.train import Task, TrainConfig
 from compose_worlds.primitives import cache, captions, draw
 from compose_worlds.primitives.render import picture
 from compose_worlds.primitives.world import stack
-from compose_zoo.recipes import text
+from compose_zoo.recipes import noising, text
 
 SCENES = range(0, 20_480)
+MORE = range(20_480, 40_960)
+"""Scenes that the second round adds."""
 EMPTY = range(20_000_000, 20_001_024)
 """Places without objects, drawn beside the scenes."""
 VAGUE, PLACELESS = 0.06, 0.18
@@ -41,9 +44,12 @@ CONFIG = TrainConfig(
     checkpoint_every=500,
     validate_every=1000,
 )
+SECOND = replace(CONFIG, steps=14_000, lr=8e-4, seed=3, warmup=300, hold=0.35)
+"""The second round: from the averaged weights of the first, with twice the scenes."""
+EARLY = 0.5
+"""Share of the second round's times that favour high noise."""
 DROPPED = 0.1
 """Share of captions replaced by "", for classifier-free guidance."""
-SNR_CAP = 5.0
 
 
 def build(seed: int = 0) -> UNet2DConditionModel:
@@ -127,15 +133,22 @@ def _loosened(caption: captions.Caption, count: int, dice: Generator) -> caption
 class DenoiserTask(Task):
     """Denoising of latents under captions: epsilon prediction, min-SNR weights."""
 
-    def __init__(self, latents: Tensor, tokens: Tensor, words: text.CLIPTokenizer) -> None:
-        """Latents (2 N, 4, 16, 16), mirrored ones last; tokens (2 N * CAPTIONS, length)."""
-        self.latents, self.tokens = latents, tokens
+    def __init__(
+        self, latents: Tensor, tokens: Tensor, words: text.CLIPTokenizer, early: float = 0.0
+    ) -> None:
+        """Latents (N, 4, 16, 16); tokens (N * CAPTIONS, length); `early` as in `noising.noised`."""
+        self.latents, self.tokens, self.early = latents, tokens, early
         self.unet = build()
         # The explicit softmax trains faster than the fused one on a CPU.
         self.unet.set_attn_processor(AttnProcessor())
         self.text = text.text_encoder(words)
         self.empty = torch.tensor(words("", padding="max_length").input_ids)
         self.alphas = scheduler().alphas_cumprod
+
+    def start_from(self, other: DenoiserTask) -> None:
+        """Take over the weights of another task's networks."""
+        for name, module in self.modules.items():
+            module.load_state_dict(other.modules[name].state_dict())
 
     @property
     def modules(self) -> dict[str, nn.Module]:
@@ -144,7 +157,7 @@ class DenoiserTask(Task):
 
     @property
     def size(self) -> int:
-        """Pictures, plain and mirrored, times captions."""
+        """Pictures times captions."""
         return len(self.tokens)
 
     def batch(self, indices: LongTensor) -> dict[str, Tensor]:
@@ -156,29 +169,20 @@ class DenoiserTask(Task):
         self, batch: dict[str, Tensor], generator: Generator
     ) -> tuple[Tensor, dict[str, float]]:
         """Squared error of epsilon, weighted by min(SNR, 5) / SNR (Hang et al., 2023)."""
-        return self._loss(self.modules, batch, generator, DROPPED)
+        return self._loss(self.modules, batch, generator, DROPPED, self.early)
 
     def _loss(
         self,
         modules: Mapping[str, nn.Module],
         batch: dict[str, Tensor],
         generator: Generator,
-        dropped: float,
+        share: float,
+        early: float = 0.0,
     ) -> tuple[Tensor, dict[str, float]]:
-        x0, tokens = batch["latent"], batch["tokens"]
-        n, device = len(x0), x0.device
-        drop = torch.rand(n, generator=generator, device=device) < dropped
-        tokens = torch.where(drop[:, None], self.empty.to(device), tokens)
-        t = torch.randint(1000, (n,), generator=generator, device=device)
-        eps = torch.randn(x0.shape, generator=generator, device=device)
-        alpha2 = self.alphas.to(device)[t][:, None, None, None]
-        x_t = alpha2.sqrt() * x0 + (1 - alpha2).sqrt() * eps
+        tokens = noising.dropped(batch["tokens"], self.empty, share, generator)
+        drawn = noising.noised(batch["latent"], self.alphas, generator, early)
         words = modules["text_encoder"](tokens).last_hidden_state
-        predicted = modules["unet"](x_t, t, words).sample.float()
-        error = (predicted - eps).square().mean((1, 2, 3))
-        snr = (alpha2 / (1 - alpha2)).flatten()
-        weight = snr.clamp_max(SNR_CAP) / snr
-        return (weight * error).mean(), {"mse": float(error.mean().detach())}
+        return drawn.loss(modules["unet"](drawn.x_t, drawn.t, words).sample)
 
     @torch.no_grad()
     def validate(self, modules: Mapping[str, nn.Module]) -> dict[str, float]:

@@ -9,9 +9,12 @@ from transformers import CLIPTextModel
 
 from compose_core.train import Task, TrainConfig
 from compose_worlds.primitives.labels import relative_depth
-from compose_zoo.recipes.denoiser import CAPTIONS, DROPPED, SNR_CAP, scheduler
+from compose_zoo.recipes import noising
+from compose_zoo.recipes.denoiser import CAPTIONS, scheduler
 
 SCENES = range(0, 12_288)
+WORDLESS = 0.3
+"""Share of captions replaced by "": the map alone must suffice as well."""
 CONFIG = TrainConfig(
     steps=450,
     batch_size=32,
@@ -83,27 +86,19 @@ class GuideTask(Task):
         self, batch: dict[str, Tensor], generator: Generator
     ) -> tuple[Tensor, dict[str, float]]:
         """Squared error of epsilon with the ControlNet's residuals, min-SNR weights."""
-        x0, tokens = batch["latent"], batch["tokens"]
-        n, device = len(x0), x0.device
+        device = batch["latent"].device
         self.unet.to(device)
         self.text.to(device)
-        drop = torch.rand(n, generator=generator, device=device) < max(DROPPED, 0.3)
-        tokens = torch.where(drop[:, None], self.empty.to(device), tokens)
-        t = torch.randint(1000, (n,), generator=generator, device=device)
-        eps = torch.randn(x0.shape, generator=generator, device=device)
-        alpha2 = self.alphas.to(device)[t][:, None, None, None]
-        x_t = alpha2.sqrt() * x0 + (1 - alpha2).sqrt() * eps
+        tokens = noising.dropped(batch["tokens"], self.empty, WORDLESS, generator)
+        drawn = noising.noised(batch["latent"], self.alphas, generator)
         with torch.no_grad():
             words = self.text(tokens).last_hidden_state
-        down, middle = self.control(x_t, t, words, batch["depth"], return_dict=False)
+        down, middle = self.control(drawn.x_t, drawn.t, words, batch["depth"], return_dict=False)
         predicted = self.unet(
-            x_t,
-            t,
+            drawn.x_t,
+            drawn.t,
             words,
             down_block_additional_residuals=down,
             mid_block_additional_residual=middle,
-        ).sample.float()
-        error = (predicted - eps).square().mean((1, 2, 3))
-        snr = (alpha2 / (1 - alpha2)).flatten()
-        weight = snr.clamp_max(SNR_CAP) / snr
-        return (weight * error).mean(), {"mse": float(error.mean().detach())}
+        ).sample
+        return drawn.loss(predicted)

@@ -1,4 +1,8 @@
-"""How `sd-tiny` was made: the autoencoder first, then denoiser and text encoder on its latents."""
+"""How `sd-tiny` was made: the autoencoder first, then denoiser and text encoder on its latents.
+
+The denoiser has two rounds; the published weights ran the second in two processes of one thread
+each (``accelerate launch --cpu --num_processes 2``), networks compiled.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from compose_zoo.recipes import autoencoder, denoiser, stages, text
 
 SEED = 1
-"""Fixes order, noise and the first weights; scenes are numbers 0 to 20,479."""
+"""Fixes order, noise and the first weights; scenes are numbers 0 to 40,959."""
 
 
 def train(
@@ -20,12 +24,18 @@ def train(
     """Train both stages in `folder` and write the diffusers folder ``folder/export``."""
     scenes = folder.parent / "cache" / "primitives"
     vae = train_autoencoder(folder, scenes, device, resume, steps)
-    latents, tokens = latents_of(folder, scenes, vae.to(device))
     words = text.tokenizer()
-    task = denoiser.DenoiserTask(latents, tokens, words)
+    first = latents_of(folder, scenes, vae.to(device))
+    more = latents_of(folder, scenes, vae.to(device), denoiser.MORE, range(0))
     options = {"device": device, "resume": resume, "steps": steps}
+    task = denoiser.DenoiserTask(*first, words)
     stages.run(task, denoiser.CONFIG, folder / "denoiser", **options)
-    export(folder / "export", vae.cpu(), task.unet, task.text, words)
+    both = [torch.cat(pair) for pair in zip(first, more, strict=True)]
+    again = denoiser.DenoiserTask(*both, words, denoiser.EARLY)
+    again.start_from(task)
+    stages.run(again, denoiser.SECOND, folder / "denoiser-second", **options)
+    if stages.first():
+        export(folder / "export", vae.cpu(), again.unet, again.text, words)
 
 
 def train_autoencoder(
@@ -39,14 +49,18 @@ def train_autoencoder(
 
 
 def latents_of(
-    folder: Path, scenes: Path, vae: AutoencoderTiny
+    folder: Path,
+    scenes: Path,
+    vae: AutoencoderTiny,
+    numbers: range = denoiser.SCENES,
+    empty: range = denoiser.EMPTY,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Latents and tokens, computed once and kept beside the checkpoints."""
+    """Latents and tokens of scenes, computed once and kept beside the checkpoints."""
     from safetensors.torch import load_file, save_file
 
-    kept = folder / "latents.safetensors"
+    kept = folder / f"latents-{numbers.start}-{numbers.stop}.safetensors"
     if not kept.exists():
-        latents, tokens = denoiser.prepare(scenes, vae)
+        latents, tokens = denoiser.prepare(scenes, vae, numbers, empty)
         partial = kept.with_suffix(".partial")
         save_file({"latents": latents, "tokens": tokens}, partial)
         partial.replace(kept)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
 from tqdm import tqdm
 
 from compose_core.train import Task, TrainConfig, export, train
+
+
+def first() -> bool:
+    """Whether this is the process of a launched group that writes files."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def run(

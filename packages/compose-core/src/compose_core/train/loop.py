@@ -288,7 +288,7 @@ def _adamw(parameters: list[Tensor], config: TrainConfig) -> torch.optim.AdamW:
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
     filled = [group for group in groups if group["params"]]
-    return torch.optim.AdamW(filled, lr=config.lr, betas=config.betas)
+    return torch.optim.AdamW(filled, lr=config.lr, betas=config.betas, fused=True)
 
 
 def _due(step: int, every: int) -> bool:
