@@ -136,7 +136,7 @@ class DenoiserTask(Task):
     def __init__(
         self, latents: Tensor, tokens: Tensor, words: text.CLIPTokenizer, early: float = 0.0
     ) -> None:
-        """Latents (N, 4, 16, 16); tokens (N * CAPTIONS, length); `early` as in `noising.noised`."""
+        """Latents (N, 4, 16, 16), tokens (N * CAPTIONS, length), `early` of `noising.noised`."""
         self.latents, self.tokens, self.early = latents, tokens, early
         self.unet = build()
         # The explicit softmax trains faster than the fused one on a CPU.

@@ -6,6 +6,7 @@ each (``accelerate launch --cpu --num_processes 2``), networks compiled.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import torch
@@ -61,7 +62,7 @@ def latents_of(
     kept = folder / f"latents-{numbers.start}-{numbers.stop}.safetensors"
     if not kept.exists():
         latents, tokens = denoiser.prepare(scenes, vae, numbers, empty)
-        partial = kept.with_suffix(".partial")
+        partial = kept.with_suffix(f".{os.getpid()}")
         save_file({"latents": latents, "tokens": tokens}, partial)
         partial.replace(kept)
     found = load_file(kept)
