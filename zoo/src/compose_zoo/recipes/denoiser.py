@@ -44,7 +44,7 @@ CONFIG = TrainConfig(
     checkpoint_every=500,
     validate_every=1000,
 )
-SECOND = replace(CONFIG, steps=14_000, lr=8e-4, seed=3, warmup=300, hold=0.35)
+SECOND = replace(CONFIG, steps=11_500, lr=8e-4, seed=3, warmup=300, hold=0.35)
 """The second round: from the averaged weights of the first, with twice the scenes."""
 EARLY = 0.5
 """Share of the second round's times that favour high noise."""
