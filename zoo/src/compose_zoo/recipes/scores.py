@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from compose_worlds.judge import Found, JudgeNet, Verdict, objects, verdict
+from compose_worlds.judge import JudgeNet, Verdict, objects, read, verdict
 from compose_worlds.primitives import cache, draw
 from compose_worlds.primitives.captions import Caption
 from compose_worlds.primitives.solids import SHAPES
@@ -74,18 +74,8 @@ def captions(kind: str, count: int, start: int = cache.HELD_OUT) -> list[Caption
 
 def judge(network: JudgeNet, pictures: Tensor, claims: list[Caption]) -> list[Verdict]:
     """Verdicts on pictures (B, 3, H, W) in [-1, 1]."""
-    found = look(network, pictures)
+    found = read(network, pictures)
     return [verdict(c, f) for c, f in zip(claims, found, strict=True)]
-
-
-@torch.no_grad()
-def look(network: JudgeNet, pictures: Tensor) -> list[list[Found]]:
-    """Objects seen in pictures (B, 3, H, W) in [-1, 1]."""
-    found: list[list[Found]] = []
-    for chunk in pictures.split(64):
-        readings = network(chunk)
-        found += [objects(readings, i) for i in range(len(chunk))]
-    return found
 
 
 def summary(verdicts: list[Verdict], claims: list[Caption]) -> dict[str, Share]:
