@@ -1,0 +1,1 @@
+"""Distances between sets of pictures: FID, KID, Inception Score, precision and recall."""
