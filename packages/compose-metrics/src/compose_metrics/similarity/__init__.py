@@ -1,0 +1,1 @@
+"""Pictures compared one to one: structure (`ssim`) and appearance (`lpips`)."""
