@@ -10,28 +10,69 @@ from typing import TYPE_CHECKING, Any
 from compose_metrics._version import __version__
 
 if TYPE_CHECKING:
+    from compose_metrics.distribution import (
+        FID,
+        KID,
+        Coverage,
+        Density,
+        FIDInfinity,
+        InceptionScore,
+        Precision,
+        Recall,
+        StreamedFID,
+    )
     from compose_metrics.features import Extractor, FeatureMetrics, Features
+    from compose_metrics.frechet import Moments, frechet_distance
     from compose_metrics.intervals import paired_bootstrap, wilson
     from compose_metrics.metric import Metric
-    from compose_metrics.result import Interval, Result, Source
+    from compose_metrics.result import Interval, Result, Source, comparable
+    from compose_metrics.statistics import Header, Statistics, manifest
 
 _HOME = {
+    "distribution": (
+        "FID",
+        "KID",
+        "Coverage",
+        "Density",
+        "FIDInfinity",
+        "InceptionScore",
+        "Precision",
+        "Recall",
+        "StreamedFID",
+    ),
     "features": ("Extractor", "FeatureMetrics", "Features"),
+    "frechet": ("Moments", "frechet_distance"),
     "intervals": ("paired_bootstrap", "wilson"),
     "metric": ("Metric",),
-    "result": ("Interval", "Result", "Source"),
+    "result": ("Interval", "Result", "Source", "comparable"),
+    "statistics": ("Header", "Statistics", "manifest"),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
+    "FID",
+    "KID",
+    "Coverage",
+    "Density",
     "Extractor",
+    "FIDInfinity",
     "FeatureMetrics",
     "Features",
+    "Header",
+    "InceptionScore",
     "Interval",
     "Metric",
+    "Moments",
+    "Precision",
+    "Recall",
     "Result",
     "Source",
+    "Statistics",
+    "StreamedFID",
     "__version__",
+    "comparable",
+    "frechet_distance",
+    "manifest",
     "paired_bootstrap",
     "wilson",
 ]

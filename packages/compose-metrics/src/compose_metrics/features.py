@@ -1,6 +1,6 @@
-"""Networks that see pictures as vectors, and metrics that compare sets of such vectors.
+"""Metrics that compare sets of features, fed by one pass of the network.
 
-One pass of the network serves all of them::
+::
 
     measures = FeatureMetrics(FID(extractor), KID(extractor), InceptionScore(extractor))
     measures.update(generated, reference)
@@ -9,142 +9,30 @@ One pass of the network serves all of them::
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, TypeVar, cast, final
+from collections.abc import Mapping
+from typing import Any, Self, final
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from compose_core.errors import ComposeError, ShapeError, UsageError
+from compose_core.errors import ComposeError, UsageError
+from compose_metrics.extractor import Extractor, Features, weights_sha256
+from compose_metrics.frechet import Moments
 from compose_metrics.metric import Keys, Metric
-from compose_metrics.pictures import as_saved, checked, resize
-from compose_metrics.result import JSON, Result, Source
-from compose_metrics.table import Table
+from compose_metrics.pool import Pool
+from compose_metrics.result import JSON, Result
+from compose_metrics.statistics import Statistics
 
-T = TypeVar("T")
+__all__ = [
+    "CANONICAL",
+    "Extractor",
+    "FeatureMetric",
+    "FeatureMetrics",
+    "Features",
+    "weights_sha256",
+]
 
 CANONICAL = "inception-2015"
 """The network whose features give ``fid``, ``kid`` and ``inception_score`` their bare names."""
-
-
-@dataclass(frozen=True)
-class Features:
-    """What a network says about a batch.
-
-    Attributes:
-        features: (B, D).
-        logits: Unnormalised class scores (B, C), where the network has them.
-    """
-
-    features: Tensor
-    logits: Tensor | None = None
-
-
-class Extractor(nn.Module, ABC):
-    """A frozen network with an identity.
-
-    Subclasses implement ``forward`` for pictures that are prepared; callers use ``extract``.
-
-    Attributes:
-        source: Which network this is.
-        dim: Length D of its features.
-        size: Height and width of the pictures that ``forward`` gets, in pixels.
-        transform: Everything done to a picture before ``forward``, in words; part of the identity
-            of reference statistics.
-    """
-
-    def __init__(self, source: Source, *, dim: int, size: int, transform: str = "") -> None:
-        super().__init__()
-        self.source = source
-        self.dim = dim
-        self.size = size
-        resized = f"8 bits, bicubic antialiased to {size} x {size}, [-1, 1]"
-        self.transform = f"{resized}, {transform}" if transform else resized
-
-    @abstractmethod
-    def forward(self, pictures: Tensor) -> Features:
-        """See pictures (B, 3, size, size), float32 in [-1, 1]."""
-
-    def prepare(self, pictures: Tensor) -> Tensor:
-        """What ``forward`` gets: checked, rounded as a PNG, resized."""
-        return resize(as_saved(checked(pictures)), self.size)
-
-    @torch.no_grad()
-    def extract(self, pictures: Tensor) -> Features:
-        """Features of pictures (B, 3, H, W) of any size, float in [-1, 1] or uint8.
-
-        Raises:
-            ShapeError: Wrong pictures, or the network answers with another shape.
-        """
-        was_training = self.training
-        self.eval()
-        seen: Features = self(self.prepare(pictures))
-        self.train(was_training)
-        if seen.features.shape != (len(pictures), self.dim):
-            raise ShapeError(
-                f"features of {self.source.id} have the wrong shape",
-                got=tuple(seen.features.shape),
-                expected=(len(pictures), self.dim),
-            )
-        return seen
-
-
-@final
-class Pool:
-    """Features of generated and of reference pictures, shared by the metrics that need them."""
-
-    def __init__(self, extractor: Extractor) -> None:
-        self.extractor = extractor
-        self.generated = Table("the generated set")
-        self.reference = Table("the reference set")
-        self._cache: dict[tuple[Any, ...], Any] = {}
-
-    def update(
-        self,
-        generated: Tensor | Features | None,
-        reference: Tensor | Features | None,
-        keys: Keys,
-        reference_keys: Keys,
-    ) -> None:
-        """Take pictures, or features that were extracted before."""
-        self._cache.clear()
-        both = ((self.generated, generated, keys), (self.reference, reference, reference_keys))
-        for table, samples, numbers in both:
-            if samples is not None:
-                seen = samples
-                if isinstance(samples, Tensor):
-                    seen = self.extractor.extract(samples)
-                table.add(numbers, **_columns(cast(Features, seen)))
-
-    def remember(self, key: tuple[Any, ...], make: Callable[[], T]) -> T:
-        """What ``make`` gives, kept until the next update: costly parts are computed once."""
-        if key not in self._cache:
-            self._cache[key] = make()
-        return self._cache[key]
-
-    def state(self) -> dict[str, Tensor]:
-        """Both tables, as tensors."""
-        return {
-            f"{side}.{name}": column
-            for side in ("generated", "reference")
-            for name, column in cast(Table, getattr(self, side)).sorted().items()
-        }
-
-    def absorb(self, state: Mapping[str, Tensor]) -> None:
-        """Add the rows of another pool."""
-        self._cache.clear()
-        for side in ("generated", "reference"):
-            start = f"{side}."
-            rows = {k.removeprefix(start): v for k, v in state.items() if k.startswith(start)}
-            cast(Table, getattr(self, side)).absorb(rows)
-
-    def clear(self) -> None:
-        """Forget all features."""
-        self._cache.clear()
-        self.generated.clear()
-        self.reference.clear()
 
 
 class FeatureMetric(Metric):
@@ -159,10 +47,10 @@ class FeatureMetric(Metric):
     name: str
     needs_reference: bool = True
 
-    def __init__(self, extractor: Extractor) -> None:
+    def __init__(self, extractor: Extractor, reference: Statistics | None = None) -> None:
         self.extractor = extractor
         self.id = extractor.source.metric(self.name, CANONICAL)
-        self.pool = Pool(extractor)
+        self.pool = Pool(extractor, reference)
 
     @property
     def n(self) -> int:
@@ -189,24 +77,51 @@ class FeatureMetric(Metric):
 
     def params(self) -> dict[str, JSON]:
         """Everything that changes the value."""
-        return {"transform": self.extractor.transform}
+        known = self.pool.known
+        address = {"reference": known.header.address} if known and self.needs_reference else {}
+        return {"transform": self.extractor.transform, **address}
 
     def reset(self) -> None:
         """Forget all pictures."""
         self.pool.clear()
 
-    def features(self) -> tuple[Tensor, Tensor]:
-        """Features (n, D) of the generated and (m, D) of the reference pictures, by key.
+    def generated_features(self) -> Tensor:
+        """Features (n, D) of the generated pictures, by key.
 
         Raises:
-            ComposeError: Too few of either.
+            ComposeError: Too few.
         """
         self._enough(self.n, "generated pictures")
-        self._enough(len(self.pool.reference), "reference pictures")
-        return (
-            self.pool.generated.sorted()["features"],
-            self.pool.reference.sorted()["features"],
-        )
+        return self.pool.generated.sorted()["features"]
+
+    def reference_features(self) -> Tensor:
+        """Features (m, D) of the reference pictures, by key.
+
+        Raises:
+            ComposeError: Too few, or statistics that do not hold them.
+        """
+        self._enough(self.pool.n_reference, "reference pictures")
+        known = self.pool.known
+        if known is None:
+            return self.pool.reference.sorted()["features"]
+        if known.rows is None:
+            raise ComposeError(
+                f"{self.id} needs the features of every reference picture",
+                got="statistics that hold their moments only",
+                remedy="make the statistics with rows=True",
+            )
+        return known.rows
+
+    def reference_set(self) -> Tensor | Moments:
+        """The reference for a Frechet distance: features where fewer than D, else moments."""
+        known = self.pool.known
+        if known is not None and (known.rows is None or known.header.n >= self.extractor.dim):
+            self._enough(self.pool.n_reference, "reference pictures")
+            return known.moments
+        rows = self.reference_features()
+        if len(rows) < self.extractor.dim:
+            return rows
+        return self.pool.remember(("moments",), lambda: Moments.of(rows))
 
     def logits(self) -> Tensor:
         """Class scores (n, C) of the generated pictures, by key.
@@ -227,13 +142,16 @@ class FeatureMetric(Metric):
     def _seen(self, value: float, **more: Any) -> Result:
         """A result with the extractor and the size of the reference filled in."""
         if self.needs_reference:
-            more.setdefault("n_reference", len(self.pool.reference))
+            more.setdefault("n_reference", self.pool.n_reference)
         return self._result(value, extractor=self.extractor.source, **more)
 
-    def _blank(self) -> FeatureMetric:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def _blank(self) -> Self:
         blank = super()._blank()
-        blank.pool = Pool(self.extractor)
+        blank.pool = Pool(self.extractor, self.pool.known)
         return blank
+
+    def _identity(self) -> list[JSON]:
+        return [*super()._identity(), self.extractor.source.sha256]
 
     def _state(self) -> dict[str, Tensor]:
         return self.pool.state()
@@ -247,7 +165,7 @@ class FeatureMetrics:
     """Several metrics of one extractor, fed by one pass over the pictures.
 
     Raises:
-        UsageError: No metric, or metrics of different extractors.
+        UsageError: No metric, metrics of different extractors, or of different references.
     """
 
     def __init__(self, *metrics: FeatureMetric) -> None:
@@ -257,8 +175,11 @@ class FeatureMetrics:
                 got=[metric.id for metric in metrics],
                 expected="metrics that were made with the same extractor object",
             )
+        known = [metric.pool.known for metric in metrics if metric.needs_reference] or [None]
+        if any(other is not known[0] for other in known):
+            raise UsageError("one pass needs one reference", got=[m.id for m in metrics])
         self.metrics = metrics
-        self.pool = Pool(metrics[0].extractor)
+        self.pool = Pool(metrics[0].extractor, known[0])
         for metric in metrics:
             metric.pool = self.pool
 
@@ -292,8 +213,3 @@ class FeatureMetrics:
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Continue from a saved state."""
         self.metrics[0].load_state_dict(state)
-
-
-def _columns(seen: Features) -> dict[str, Tensor]:
-    columns = {"features": seen.features}
-    return columns if seen.logits is None else columns | {"logits": seen.logits}

@@ -123,15 +123,20 @@ class Metric(ABC):
         """An empty metric with the same parameters; networks are shared, not copied."""
         blank = copy.copy(self)
         for name, value in vars(self).items():
-            if isinstance(value, (Table, dict, list)):
-                setattr(blank, name, copy.deepcopy(value))
+            if isinstance(value, Table):
+                setattr(blank, name, value.blank())
+            elif isinstance(value, (dict, list)):
+                setattr(blank, name, copy.copy(value))
         blank.reset()
         return blank
 
     def _fingerprint(self) -> Tensor:
         """What this metric is, as 32 bytes, so that foreign states are recognised."""
-        text = json.dumps([self.id, self.version, self.params()], sort_keys=True)
+        text = json.dumps(self._identity(), sort_keys=True)
         return torch.tensor(list(hashlib.sha256(text.encode()).digest()), dtype=torch.uint8)
+
+    def _identity(self) -> list[JSON]:
+        return [self.id, self.version, self.params()]
 
     def _checked(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         found = state.get(FINGERPRINT)

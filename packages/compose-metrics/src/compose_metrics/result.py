@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import TypeAlias
 
 from torch import Tensor
@@ -14,8 +13,6 @@ from compose_core.errors import ComposeError
 
 JSON: TypeAlias = "str | int | float | bool | None | Sequence[JSON] | Mapping[str, JSON]"
 """Anything that a JSON file holds."""
-
-NOTHING: Mapping[str, JSON] = MappingProxyType({})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,12 +97,12 @@ class Result:
     unit: str = ""
     higher_is_better: bool
     interval: Interval | None = None
-    per_sample: Tensor | None = None
-    keys: Tensor | None = None
-    params: Mapping[str, JSON] = field(default_factory=lambda: NOTHING)
+    per_sample: Tensor | None = field(default=None, compare=False, repr=False)
+    keys: Tensor | None = field(default=None, compare=False, repr=False)
+    params: Mapping[str, JSON] = field(default_factory=dict)
     extractor: Source | None = None
     n_reference: int | None = None
-    parts: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    parts: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse what nobody could rank.

@@ -36,6 +36,10 @@ class Table:
         """How many rows there are."""
         return len(self._known)
 
+    def blank(self) -> Table:
+        """An empty table with the same settings."""
+        return Table(self._owner, infinite=self._infinite)
+
     def numbered(self, keys: Sequence[int] | Tensor | None, count: int) -> Tensor:
         """Sample numbers (count,) int64: those given, or the next ones of a running count."""
         if keys is None:
@@ -62,6 +66,10 @@ class Table:
             UsageError: A sample number is there already.
             ComposeError: A value is NaN (or infinite).
         """
+        self.append(self.admit(keys, **columns))
+
+    def admit(self, keys: Sequence[int] | Tensor | None, **columns: Tensor) -> dict[str, Tensor]:
+        """Check rows without keeping them; raises as `add` does. `append` takes the answer."""
         counts = {name: len(column) for name, column in columns.items()}
         if not counts or len(set(counts.values())) != 1:
             raise ShapeError(f"columns of {self._owner} differ in length", got=counts)
@@ -70,8 +78,12 @@ class Table:
         self._check_columns(kept)
         self._check_new(numbers)
         self._check_finite(numbers, kept)
-        self._known.update(numbers.tolist())
-        self._chunks.append({KEYS: numbers, **kept})
+        return {KEYS: numbers, **kept}
+
+    def append(self, admitted: dict[str, Tensor]) -> None:
+        """Keep what `admit` let pass."""
+        self._known.update(admitted[KEYS].tolist())
+        self._chunks.append(admitted)
 
     def sorted(self) -> dict[str, Tensor]:
         """All columns and ``keys``, ascending by key; empty when nothing is there."""
