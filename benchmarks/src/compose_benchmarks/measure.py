@@ -1,0 +1,177 @@
+"""From pictures to a result record."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from compose_benchmarks import facts, record
+from compose_benchmarks.gallery import Gallery
+from compose_benchmarks.items import Item
+from compose_benchmarks.runner.execute import Run, outcome
+from compose_core.run.execute import _COUNTED as COUNTED
+from compose_core.run.files import write_atomic
+from compose_core.zoo.digest import remembered_digest
+
+if TYPE_CHECKING:
+    from compose_metrics import Result
+
+__all__ = ["describe", "place", "publish", "score", "write"]
+
+SPLIT = "compose_worlds primitives, scenes from 10,000,000 on (never trained on)"
+STRIP = 8
+"""Pictures that are published for people to look at."""
+
+ITEMS = "items.json"
+"""Name of the file beside records that shows what was asked for."""
+
+
+def score(gallery: Gallery) -> list[Result]:
+    """Everything that the suite measures.
+
+    Raises:
+        ComposeError: Too few pictures for a metric; it says how many it needs.
+    """
+    return [result for scorer in gallery.suite.scorers for result in scorer(gallery)]
+
+
+def describe(
+    run: Run, gallery: Gallery, results: list[Result], *, command: str, quick: bool
+) -> record.Record:
+    """The record of a run that was made and scored."""
+    spec, cost = run.spec, outcome(run)
+    made = max(len(run.items), 1)
+    return record.Record(
+        run_id=spec.run_id,
+        date=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        command=command,
+        task=record.Task(
+            name=run.suite.name,
+            version=run.suite.version,
+            items_sha256=spec.items_sha256,
+            split=SPLIT,
+            n=len(gallery.items),
+            skipped=len(gallery.skipped),
+            quick=quick,
+        ),
+        method=facts.method_info(run.method),
+        model=record.ModelInfo(id=spec.model, sha256=spec.model_sha256, files=_files(run.weights)),
+        sampler=record.SamplerInfo(
+            name=spec.sampler,
+            steps=spec.steps,
+            guidance=spec.guidance,
+            seeds=tuple(item.seed for item in run.items),
+            dtype=spec.dtype,
+            device=spec.device,
+            micro_batch=spec.micro_batch,
+            threads=spec.threads,
+        ),
+        metrics=tuple(_measured(result) for result in results),
+        cost=record.Cost(
+            seconds=cost.seconds,
+            seconds_per_item=cost.seconds / made,
+            peak_memory_bytes=cost.peak_bytes,
+            evaluations_per_item=cost.evaluations,
+        ),
+        code=facts.code(spec.sources_sha256),
+        env=facts.environment(),
+        hardware=facts.hardware(run.job.device),
+    )
+
+
+def place(results: Path, made: record.Record) -> Path:
+    """Where a record is published."""
+    default = made.model.id == "sd-tiny"
+    plain = "".join(c if c.isalnum() or c in "-_." else "-" for c in made.model.id).strip("-.")
+    name = made.method.name if default else f"{made.method.name}@{plain}"
+    return results / made.task.name / f"{name}.json"
+
+
+def write(run: Run, made: record.Record) -> Path:
+    """Keep the record beside the pictures."""
+    path = run.folder / "record.json"
+    record.save(made, path)
+    return path
+
+
+def publish(results: Path, run: Run, gallery: Gallery, made: record.Record) -> Path:
+    """Write the record, the items and a strip of the first pictures where tables are made from."""
+    path = place(results, made)
+    write_atomic(path.with_name(ITEMS), _items(run.items, run))
+    write_atomic(path.with_suffix(".png"), _strip(gallery))
+    record.save(made, path)
+    return path
+
+
+def _items(items: tuple[Item, ...], run: Run) -> bytes:
+    content = {
+        "suite": run.suite.name,
+        "version": run.suite.version,
+        "sha256": run.spec.items_sha256,
+        "items": [item.to_json() for item in items],
+    }
+    lines = json.dumps(content, ensure_ascii=True).replace('{"number"', '\n{"number"')
+    return (lines + "\n").encode()
+
+
+def _strip(gallery: Gallery) -> bytes:
+    import numpy as np
+    from PIL import Image
+
+    row = gallery.pictures[:STRIP].permute(2, 0, 3, 1).flatten(1, 2).cpu().numpy()
+    stream = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(row)).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def _files(folder: Path) -> dict[str, str]:
+    found = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {
+        path.relative_to(folder).as_posix(): remembered_digest(path)
+        for path in found
+        if path.suffix in COUNTED
+    }
+
+
+def _measured(result: Result) -> record.Measured:
+    interval, network = result.interval, result.extractor
+    values = None if result.per_sample is None else result.per_sample.tolist()
+    keys = None if result.keys is None else result.keys.tolist()
+    if values is not None and keys is None:
+        values = None  # nobody could tell which items they belong to
+    usable = interval is not None and math.isfinite(interval.low) and math.isfinite(interval.high)
+    return record.Measured(
+        id=result.metric,
+        version=result.version,
+        value=float(result.value),
+        unit=result.unit,
+        higher_is_better=result.higher_is_better,
+        n=result.n,
+        n_reference=result.n_reference,
+        interval=record.Interval(
+            low=float(interval.low),
+            high=float(interval.high),
+            level=interval.level,
+            how=interval.how,
+        )
+        if interval is not None and usable
+        else None,
+        params=_plain(result.params),
+        extractor=record.Extractor(
+            id=network.id, sha256=network.sha256, reference=network.reference
+        )
+        if network is not None
+        else None,
+        parts={name: float(value) for name, value in result.parts.items()},
+        per_sample=None if values is None else tuple(map(float, values)),
+        keys=None if keys is None or values is None else tuple(map(int, keys)),
+    )
+
+
+def _plain(params: Any) -> dict[str, Any]:
+    """Parameters as JSON gives them back, so that a record read again is equal."""
+    return dict(json.loads(json.dumps(dict(params), default=list)))

@@ -1,0 +1,79 @@
+"""Does a picture keep what its caption promises? Counted in objects, as the judge sees them."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Sequence
+from typing import ClassVar, final
+
+import torch
+from torch import Tensor
+
+from compose_benchmarks.judges import Judge
+from compose_metrics.metric import Keys, PerSample
+from compose_metrics.result import Source
+from compose_worlds.judge import Found, verdict
+from compose_worlds.primitives.captions import Caption
+
+__all__ = ["ExactlyThese", "ObjectsThere", "RelationHolds"]
+
+
+class _Kept(PerSample):
+    """A share of promises; `name` is the id without the judge."""
+
+    name: ClassVar[str]
+
+    def __init__(self, judge: Judge) -> None:
+        super().__init__()
+        self.judge = judge
+        self.id = judge.source.metric(self.name)
+
+    def update(self, pictures: Tensor, captions: Sequence[Caption], *, keys: Keys = None) -> None:
+        """Take pictures (B, 3, H, W) in [-1, 1] with a caption each."""
+        pairs = zip(self.judge.look(pictures), captions, strict=True)
+        values = [self._value(caption, list(look.found)) for look, caption in pairs]
+        self.add(keys, value=torch.tensor(values, dtype=torch.float64))
+
+    def extractor_source(self) -> Source:
+        """The judge."""
+        return self.judge.source
+
+    @abstractmethod
+    def _value(self, caption: Caption, found: list[Found]) -> float:
+        """Of one picture, in [0, 1]."""
+
+
+@final
+class ObjectsThere(_Kept):
+    """Share of the promised objects that are there, in their colour and shape."""
+
+    name = "objects"
+
+    def _value(self, caption: Caption, found: list[Found]) -> float:
+        wanted: Counter[tuple[str, str]] = Counter()
+        for claim in caption.claims:
+            wanted[claim.shape, claim.color] += claim.count
+        seen = Counter((f.shape, f.color) for f in found)
+        return (wanted & seen).total() / max(wanted.total(), 1)
+
+
+@final
+class ExactlyThese(_Kept):
+    """Share of pictures with exactly the promised objects: none missing, none too many."""
+
+    name = "exact"
+
+    def _value(self, caption: Caption, found: list[Found]) -> float:
+        return float(verdict(caption, found).exact)
+
+
+@final
+class RelationHolds(_Kept):
+    """Share of pictures in which both objects are there and stand as promised."""
+
+    name = "relation"
+
+    def _value(self, caption: Caption, found: list[Found]) -> float:
+        given = verdict(caption, found)
+        return float(all(held is True for held in given.relations))

@@ -1,0 +1,91 @@
+"""Suites and the methods that can run them, found through entry points."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING
+
+from compose_core.errors import ComposeError, SceneError, UsageError
+from compose_core.method import find as find_method
+from compose_core.method import methods
+from compose_core.scene import Scene, check
+
+if TYPE_CHECKING:
+    from compose_benchmarks.suite import Suite
+
+__all__ = ["GROUP", "contenders", "find", "suites"]
+
+GROUP = "compose.suites"
+"""The entry point group: `name = "package.module:SUITE"`."""
+
+
+def suites() -> dict[str, EntryPoint]:
+    """Every suite there is, by name, not yet imported.
+
+    Raises:
+        ComposeError: Two packages announce the same name.
+    """
+    return _unique(entry_points(group=GROUP))
+
+
+def _unique(found: Iterable[EntryPoint]) -> dict[str, EntryPoint]:
+    known: dict[str, EntryPoint] = {}
+    for entry in found:
+        other = known.setdefault(entry.name, entry)
+        # One distribution may be seen twice, as a wheel and as a source tree.
+        if other.value != entry.value:
+            raise ComposeError(
+                f"two packages bring a suite called {entry.name!r}",
+                got=f"{other.value} and {entry.value}",
+                remedy="uninstall one of them",
+            )
+    return dict(sorted(known.items()))
+
+
+def find(name: str) -> Suite:
+    """The suite of that name.
+
+    Raises:
+        UsageError: There is none; the message names those there are.
+        ComposeError: Its package is broken.
+    """
+    from compose_benchmarks.suite import Suite
+
+    known = suites()
+    if name not in known:
+        near = get_close_matches(name, known, 1)
+        raise UsageError(
+            f"there is no suite {name!r}",
+            expected=", ".join(known) or "an installed package with suites",
+            remedy=f"did you mean {near[0]!r}?" if near else "see `compose bench list`",
+        )
+    try:
+        loaded: object = known[name].load()
+    except Exception as error:  # whatever another package does while it is imported
+        raise ComposeError(
+            f"the suite {name!r} cannot be imported",
+            got=f"{type(error).__name__}: {error}",
+            expected=known[name].value,
+        ) from error
+    if not isinstance(loaded, Suite) or loaded.name != name:
+        raise ComposeError(
+            f"the entry point {name!r} is no suite of this name", got=known[name].value
+        )
+    return loaded
+
+
+def contenders(scene: Scene) -> tuple[list[str], dict[str, str]]:
+    """Names of the methods that can draw a scene, and why each of the others cannot."""
+    able: list[str] = []
+    unable: dict[str, str] = {}
+    for name in methods():
+        kind = find_method(name)
+        try:
+            check(scene, kind.accepts, kind.needs, name)
+        except SceneError as error:
+            unable[name] = error.what
+        else:
+            able.append(name)
+    return able, unable

@@ -1,0 +1,154 @@
+"""From a group of items to their pictures, in as few network calls as possible."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, final
+
+import torch
+from torch import Tensor
+
+from compose_benchmarks.items import Item
+from compose_benchmarks.lockstep import Lockstep
+from compose_core.errors import UsageError
+from compose_core.evaluate import Evaluator, Local, Query
+from compose_core.method import Method, Plan
+from compose_core.sampler import DDIM, Euler, Heun, Sampler
+
+if TYPE_CHECKING:
+    from compose_core.backbones import Model
+
+__all__ = ["SAMPLERS", "Cost", "Counting", "draw"]
+
+SAMPLERS = {"ddim": DDIM, "euler": Euler, "heun": Heun}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """What a group took.
+
+    Attributes:
+        items: Pictures.
+        seconds: On the clock, without loading.
+        evaluations: Rows that networks were asked about: the function evaluations of all items.
+        calls: Calls of networks.
+        peak_bytes: Most memory in use: of the GPU, or of the process.
+    """
+
+    items: int
+    seconds: float
+    evaluations: int
+    calls: int
+    peak_bytes: int
+
+
+@final
+class Counting(Evaluator):
+    """Answers in this process and counts what it is asked.
+
+    Attributes:
+        rows: Rows answered so far.
+        calls: Groups answered so far.
+    """
+
+    def __init__(self, max_batch: int | None = None) -> None:
+        self._local = Local(max_batch)
+        self.rows, self.calls = 0, 0
+
+    def _answer(self, group: list[Query]) -> list[Tensor]:
+        self.rows += sum(query.x_t.shape[0] for query in group)
+        self.calls += 1
+        return self._local._answer(group)
+
+
+def sampler(name: str, model: Model, steps: int) -> Sampler:
+    """The sampler of that name.
+
+    Raises:
+        UsageError: There is none.
+    """
+    if name not in SAMPLERS:
+        raise UsageError("unknown sampler", got=name, expected=", ".join(SAMPLERS))
+    return SAMPLERS[name](model.schedule.levels(steps))
+
+
+@torch.no_grad()
+def draw(
+    model: Model,
+    method: Method,
+    items: Sequence[Item],
+    *,
+    walk: Sampler,
+    guidance: float,
+    device: str,
+) -> tuple[Tensor, Cost]:
+    """Make the pictures of a group of items.
+
+    Args:
+        model: Loaded on `device`.
+        method: What composes.
+        items: All of one canvas size.
+        walk: The sampler.
+        guidance: Scale of classifier-free guidance.
+        device: Where to compute.
+
+    Returns:
+        Pictures (B, 3, H, W) uint8 on the CPU, rounded as `compose run` rounds them, and what
+        they took.
+
+    Raises:
+        UsageError: The scenes have different sizes.
+    """
+    start = time.perf_counter()
+    if device.startswith("cuda"):
+        torch.cuda.reset_peak_memory_stats(device)
+    # On the CPU everywhere: the same seed starts from the same noise on any device.
+    dice = [torch.Generator("cpu").manual_seed(item.seed) for item in items]
+    steps = len(walk.levels) - 1
+    plans = [
+        method.plan(
+            item.scene, model, device=device, generator=[own], guidance=guidance, steps=steps
+        )
+        for item, own in zip(items, dice, strict=True)
+    ]
+    shape, wrap = _one_shape(plans)
+    counting = Counting()
+    x_t = walk.initial((len(items), *shape), dice, device=device)
+    together = Lockstep([plan.denoiser for plan in plans])
+    x_0 = walk.sample(together, x_t, generator=dice, evaluator=counting)
+    pictures = model.codec.decode(x_0, wrap=wrap)
+    levels = ((pictures.float() / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8).cpu()
+    cost = Cost(
+        items=len(items),
+        seconds=time.perf_counter() - start,
+        evaluations=counting.rows,
+        calls=counting.calls,
+        peak_bytes=peak_bytes(device),
+    )
+    return levels, cost
+
+
+def peak_bytes(device: str) -> int:
+    """Most memory that was in use so far: of the GPU, or of this process."""
+    if device.startswith("cuda"):
+        return int(torch.cuda.max_memory_allocated(device))
+    if sys.platform == "win32":
+        return 0  # nobody tells
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def _one_shape(plans: Sequence[Plan]) -> tuple[tuple[int, int, int], tuple[bool, bool]]:
+    kinds = {(plan.shape, plan.wrap) for plan in plans}
+    if len(kinds) != 1:
+        raise UsageError(
+            "scenes of one batch must have one size",
+            got=sorted(map(str, kinds)),
+            remedy="give the suite one canvas, or use --micro-batch 1",
+        )
+    return kinds.pop()

@@ -1,0 +1,115 @@
+"""What a suite is: which scenes, which promises, which metrics, how many."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from compose_benchmarks.items import VISIBLE, Item, item, look
+from compose_core.errors import ComposeError, UsageError
+from compose_worlds.primitives import draw
+from compose_worlds.primitives.captions import Claim, Relation
+from compose_worlds.primitives.world import Scene as Drawn
+
+if TYPE_CHECKING:
+    from compose_benchmarks.gallery import Gallery
+    from compose_metrics import Result
+
+__all__ = ["Promise", "Scorer", "Suite"]
+
+_TRIES = 400
+"""Scenes looked at for each item before giving up."""
+
+
+@dataclass(frozen=True)
+class Promise:
+    """What a suite wants said of a drawn scene.
+
+    Attributes:
+        objects: For each solid, the number of its claim.
+        claims: The claims.
+        relation: A relation of two of them.
+    """
+
+    objects: tuple[int, ...]
+    claims: tuple[Claim, ...]
+    relation: Relation | None = None
+
+
+Scorer = Callable[["Gallery"], "Sequence[Result]"]
+"""Measures pictures; see `compose_benchmarks.scorers`."""
+
+Choose = Callable[[int, Drawn, tuple[Claim, ...]], Promise | None]
+"""Scene number, scene and claims of its solids to what is said of it; `None` passes it over."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suite:
+    """A benchmark.
+
+    Attributes:
+        name: What users call it.
+        version: Raised whenever its items or metrics change.
+        summary: One line for a table.
+        start: Number of the first scene looked at; scenes from 10,000,000 on are held out.
+        taste: How scenes are drawn.
+        choose: Which scenes are taken, and what is said of them.
+        scorers: What is measured.
+        primary: Id of the metric that ranks methods.
+        n: Pictures of a full run.
+        quick: Pictures of a quick one.
+        minimum: Fewest pictures that its metrics are defined on.
+    """
+
+    name: str
+    version: int = 1
+    summary: str
+    start: int
+    choose: Choose
+    scorers: tuple[Scorer, ...]
+    primary: str
+    taste: draw.Taste = field(default_factory=draw.Taste)
+    n: int = 256
+    quick: int = 8
+    minimum: int = 2
+
+    def items(self, n: int) -> tuple[Item, ...]:
+        """The first `n` items; the same for every `n`, as far as they go.
+
+        Raises:
+            UsageError: `n` is not positive.
+            ComposeError: Too few scenes of the world suit the suite.
+        """
+        return self._first(n, self.start)
+
+    def scenes(self, n: int, start: int) -> list[Drawn]:
+        """`n` scenes of the same kind, from another scene number on."""
+        return [one.drawn for one in self._first(n, start)]
+
+    def _first(self, n: int, start: int) -> tuple[Item, ...]:
+        if n < 1:
+            raise UsageError("a run needs pictures", got=n, expected="--num of at least 1")
+        found: list[Item] = []
+        for source in range(start, start + _TRIES * n):
+            one = self._item(len(found), source)
+            if one is not None:
+                found.append(one)
+                if len(found) == n:
+                    return tuple(found)
+        raise ComposeError(
+            f"the suite {self.name!r} finds too few scenes",
+            got=f"{len(found)} in {_TRIES * n}",
+            expected=n,
+        )
+
+    def _item(self, number: int, source: int) -> Item | None:
+        drawn, claims = draw.scene(source, self.taste)
+        promise = self.choose(source, drawn, claims)
+        if promise is None:
+            return None
+        seen = look(drawn)
+        visible = seen.visible[0].flatten(1).sum(1)
+        if len(visible) < len(drawn.solids) or int(visible.min()) < VISIBLE:
+            return None
+        return item(number, source, drawn, promise.objects, promise.claims, promise.relation, seen)
