@@ -132,8 +132,9 @@ def build(name: str) -> tuple[nn.Module, int, bool]:
         UsageError: No such architecture.
     """
     library = open_clip()
-    config = library.get_model_config(name)
-    if config is None or "/" in name or ":" in name:
+    # Names with a slash or a colon would be looked up elsewhere.
+    config = None if "/" in name or ":" in name else library.get_model_config(name)
+    if config is None:
         raise UsageError(
             "open_clip has no such architecture",
             got=name,

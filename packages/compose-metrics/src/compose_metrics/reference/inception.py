@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from compose_core.errors import UsageError
-from compose_metrics.features import CANONICAL, Extractor, Features
+from compose_metrics.extractor import Extractor, Features
+from compose_metrics.features import CANONICAL
 from compose_metrics.pictures import as_saved, checked
 from compose_metrics.reference.weights import Weights, fill, finite, read
 from compose_metrics.result import Source
