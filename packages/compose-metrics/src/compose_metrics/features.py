@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Self, final
+from typing import Any, final
 
 from torch import Tensor
 
@@ -144,11 +144,6 @@ class FeatureMetric(Metric):
         if self.needs_reference:
             more.setdefault("n_reference", self.pool.n_reference)
         return self._result(value, extractor=self.extractor.source, **more)
-
-    def _blank(self) -> Self:
-        blank = super()._blank()
-        blank.pool = Pool(self.extractor, self.pool.known)
-        return blank
 
     def _identity(self) -> list[JSON]:
         return [*super()._identity(), self.extractor.source.sha256]

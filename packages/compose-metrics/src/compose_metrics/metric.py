@@ -12,7 +12,7 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, Self, cast
+from typing import Any, Protocol, Self, cast, runtime_checkable
 
 import torch
 from torch import Tensor, distributed
@@ -27,6 +27,15 @@ Keys = Sequence[int] | Tensor | None
 """Sample numbers of a batch; None counts on from the largest so far."""
 
 FINGERPRINT = "fingerprint"
+
+
+@runtime_checkable
+class Store(Protocol):
+    """Something that a metric keeps its samples in."""
+
+    def blank(self) -> Self:
+        """An empty store with the same settings."""
+        ...
 
 
 class Metric(ABC):
@@ -120,13 +129,10 @@ class Metric(ABC):
         return whole
 
     def _blank(self) -> Self:
-        """An empty metric with the same parameters; networks are shared, not copied."""
+        """An empty metric with the same parameters; networks are shared, what is kept is not."""
         blank = copy.copy(self)
         for name, value in vars(self).items():
-            if isinstance(value, Table):
-                setattr(blank, name, value.blank())
-            elif isinstance(value, (dict, list)):
-                setattr(blank, name, copy.copy(value))
+            setattr(blank, name, _emptied(value))
         blank.reset()
         return blank
 
@@ -325,3 +331,12 @@ class Sums(Metric):
                 got=f"in the batch of samples {', '.join(map(str, keys[:8]))}",
                 remedy="look at these samples; leave them out if they cannot be mended",
             )
+
+
+def _emptied(value: Any) -> Any:
+    """Stores emptied, containers copied; anything else as it is."""
+    if isinstance(value, Store):
+        return value.blank()
+    if isinstance(value, dict):
+        return {key: _emptied(held) for key, held in value.items()}
+    return [_emptied(held) for held in value] if isinstance(value, list) else value

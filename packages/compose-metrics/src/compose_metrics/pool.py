@@ -37,6 +37,10 @@ class Pool:
         self.reference = Table("the reference set")
         self._cache: dict[tuple[Any, ...], Any] = {}
 
+    def blank(self) -> Pool:
+        """An empty pool with the same network and the same known statistics."""
+        return Pool(self.extractor, self.known)
+
     @property
     def n_reference(self) -> int:
         """How many reference pictures there are."""

@@ -1,0 +1,129 @@
+import pytest
+import torch
+
+from compose_core.errors import ComposeError, ShapeError, UsageError
+from compose_metrics import FID, KID, FeatureMetrics, InceptionScore, Precision, Statistics
+from compose_metrics.features import Extractor, Features, weights_sha256
+from compose_metrics.pictures import as_bytes
+
+
+def all_of(toy, known=None):
+    metrics = (FID(toy, known), KID(toy, known), Precision(toy, known), InceptionScore(toy))
+    return FeatureMetrics(*metrics)
+
+
+def test_one_pass_gives_what_each_metric_gives_alone(toy, generated, reference):
+    calls = []
+    toy.register_forward_hook(lambda *_: calls.append(1))
+    together = all_of(toy)
+    together.update(generated, reference)
+    assert len(calls) == 2
+    results = together.compute()
+    assert set(results) == {"fid@toy", "kid@toy", "precision@toy", "inception_score@toy"}
+    for metric in (FID(toy), KID(toy), Precision(toy), InceptionScore(toy)):
+        metric.update(generated, reference)
+        assert metric.compute() == results[metric.id]
+    assert results["fid@toy"].n_reference == 150
+    assert results["inception_score@toy"].n_reference is None
+    assert results["kid@toy"].extractor == toy.source
+
+
+def test_batches_shards_and_order_give_the_same_bytes(toy, generated, reference):
+    seen, real = toy.extract(generated), toy.extract(reference)
+
+    def rows(features, numbers):
+        return Features(features.features[numbers], features.logits[numbers])
+
+    whole, shards = all_of(toy), [all_of(toy), all_of(toy)]
+    whole.update(seen, real)
+    mixed = torch.randperm(120, generator=torch.Generator().manual_seed(0))
+    for turn, numbers in enumerate(mixed.split(17)):
+        shards[turn % 2].update(rows(seen, numbers), keys=numbers)
+    for turn, numbers in enumerate(torch.arange(150).flip(0).split(40)):
+        shards[turn % 2].update(reference=rows(real, numbers), reference_keys=numbers)
+    shards[0].merge(shards[1])
+    assert shards[0].compute() == whole.compute()
+
+
+def test_pictures_and_their_files_are_the_same(toy, generated):
+    one, two = toy.extract(generated).features, toy.extract(as_bytes(generated)).features
+    assert torch.equal(one, two)
+
+
+def test_results_come_back_from_a_state(toy, generated, reference):
+    first, again = all_of(toy), all_of(toy)
+    first.update(generated, reference)
+    again.load_state_dict(first.state_dict())
+    assert again.compute() == first.compute()
+    again.reset()
+    with pytest.raises(ComposeError, match="too few generated pictures"):
+        again.compute()
+
+
+def test_synced_does_not_share_pictures(toy, generated, reference):
+    metric = FID(toy)
+    metric.update(generated, reference)
+    copy = metric.synced()
+    assert copy.compute() == metric.compute()
+    copy.reset()
+    assert (copy.n, metric.n) == (0, 120)
+
+
+def test_a_refused_merge_changes_nothing(toy, generated, reference):
+    one, two = FID(toy), FID(toy)
+    one.update(generated, reference)
+    two.update(generated, reference, keys=range(200, 320))  # new pictures, the same reference
+    before = one.compute()
+    with pytest.raises(UsageError, match="the reference set already holds"):
+        one.merge(two)
+    assert one.compute() == before
+
+
+def test_what_does_not_belong_together_is_refused(toy, other_toy, generated, reference):
+    with pytest.raises(UsageError, match="one extractor"):
+        FeatureMetrics(FID(toy), KID(other_toy))
+    known = Statistics.of(toy, [reference], "aa")
+    with pytest.raises(UsageError, match="one reference"):
+        FeatureMetrics(FID(toy, known), KID(toy))
+    with pytest.raises(UsageError, match="known already"):
+        FID(toy, known).update(generated, reference)
+    one, two = FID(toy), FID(other_toy)  # the same id, other weights
+    with pytest.raises(UsageError, match="not one of"):
+        one.merge(two)
+
+
+def test_class_scores_are_needed_by_the_inception_score(toy, generated):
+    metric = InceptionScore(toy)
+    metric.update(Features(toy.extract(generated).features))
+    with pytest.raises(ComposeError, match="needs class scores"):
+        metric.compute()
+
+
+def test_the_identity_of_a_network_is_its_weights(toy, other_toy):
+    assert weights_sha256(toy) != weights_sha256(other_toy)
+    before = weights_sha256(toy)
+    with torch.no_grad():
+        toy.see.bias[0] += 1e-3
+    assert weights_sha256(toy) != before
+
+
+def test_extract_leaves_the_network_as_it_was(toy, generated):
+    toy.train()
+    seen = toy.extract(generated.requires_grad_())
+    assert toy.training and not seen.features.requires_grad
+
+
+def test_features_of_another_shape_are_refused(toy, generated):
+    class Wrong(Extractor):
+        def forward(self, pictures):
+            return Features(pictures.flatten(1))
+
+    with pytest.raises(ShapeError, match="features of toy have the wrong shape"):
+        Wrong(toy.source, dim=5, size=4).extract(generated)
+
+
+def test_broken_features_are_named(toy, generated):
+    seen = toy.extract(generated).features.clone()
+    seen[5, 3] = float("nan")
+    with pytest.raises(ComposeError, match="samples 105"):
+        FID(toy).update(Features(seen), keys=range(100, 220))
