@@ -31,7 +31,7 @@ def network():
 
 
 def pictures(n=2, height=48, width=40):
-    """Smooth ones within (0, 255): where bicubic overshoots, programs clamp at different stages."""
+    """Smooth ones away from the ends: where bicubic overshoots, programs clamp at other stages."""
     coarse = torch.rand(n, 3, 6, 5, generator=torch.Generator().manual_seed(0)) * 0.6 + 0.2
     fine = torch.nn.functional.interpolate(coarse, (height, width), mode="bilinear")
     return (fine * 255).round().to(torch.uint8)

@@ -1,0 +1,1 @@
+"""Sound: reading and resampling waves, the VGGish front end, FAD, separation quality."""
