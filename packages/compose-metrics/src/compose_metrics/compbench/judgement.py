@@ -129,7 +129,7 @@ class Judged(Rows):
 
     def __init__(self, category: str, canonical: str, source: Source, compat: str) -> None:
         super().__init__()
-        self.compat = known_compat(compat)
+        self.compat: Compat = known_compat(compat)
         name = f"compbench-{category}" + ("-upstream" if self.compat == "upstream" else "")
         self.id = source.metric(name, canonical)
         self.source = source

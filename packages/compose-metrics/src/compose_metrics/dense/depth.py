@@ -19,9 +19,10 @@ import torch
 from torch import Tensor
 
 from compose_core.errors import UsageError
+from compose_metrics.dense.judged import ReadPerSample
 from compose_metrics.dense.maps import counted, mean_over, real
-from compose_metrics.metric import Keys, PerSample
-from compose_metrics.result import JSON
+from compose_metrics.metric import Keys
+from compose_metrics.result import JSON, Source
 
 Alignment = Literal["minmax", "scale-shift", "raw"]
 
@@ -58,13 +59,21 @@ def aligned(
     return predicted, truth
 
 
-class _DepthError(PerSample):
-    """Base of the two errors: one number per picture."""
+class _DepthError(ReadPerSample):
+    """Base of the two errors: one number per picture.
+
+    Args:
+        alignment: See the module.
+        unit: Of raw depth, for example "m".
+        judge: The network that read the depth, if one did; it becomes part of the id.
+    """
 
     higher_is_better = False
 
-    def __init__(self, alignment: Alignment = "minmax", unit: str = "") -> None:
-        super().__init__()
+    def __init__(
+        self, alignment: Alignment = "minmax", unit: str = "", *, judge: Source | None = None
+    ) -> None:
+        super().__init__(judge)
         if alignment not in get_args(Alignment):
             raise UsageError(
                 "unknown alignment of depth", got=alignment, expected=get_args(Alignment)

@@ -9,10 +9,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from compose_core.errors import ShapeError, UsageError
+from compose_metrics.dense.judged import ReadPerSample, ReadRows
 from compose_metrics.dense.maps import counted, plain, refuse, same
 from compose_metrics.intervals import bootstrap_mean
-from compose_metrics.metric import Keys, PerSample, Rows
-from compose_metrics.result import JSON, Result
+from compose_metrics.metric import Keys
+from compose_metrics.result import JSON, Result, Source
 from compose_metrics.table import KEYS
 
 WITHIN = (11.25, 22.5, 30.0)
@@ -29,10 +30,13 @@ def angles(predicted: Tensor, truth: Tensor) -> Tensor:
 
 
 @final
-class NormalAngle(Rows):
+class NormalAngle(ReadRows):
     """Mean angle between the normals of a picture and those asked for, averaged over pictures.
 
     The shares of pixels within 11.25, 22.5 and 30 degrees are in the parts.
+
+    Args:
+        judge: The network that read the normals, if one did; it becomes part of the id.
     """
 
     id = "normal-angle"
@@ -60,14 +64,14 @@ class NormalAngle(Rows):
                 "normals are not vectors", got=tuple(truth.shape), expected="(B, 3, H, W)"
             )
         p, t = predicted.double(), truth.double()
-        valid = counted(valid, p, t, what="normals") & (t.norm(dim=1) > 0)
-        refuse(~valid.flatten(1).any(1), "no valid pixel of the normals has a label")
-        lost = (valid & (p.norm(dim=1) == 0)).flatten(1).any(1)
+        counts = counted(valid, p, t, what="normals") & (t.norm(dim=1) > 0)
+        refuse(~counts.flatten(1).any(1), "no valid pixel of the normals has a label")
+        lost = (counts & (p.norm(dim=1) == 0)).flatten(1).any(1)
         refuse(lost, "predicted normals have no direction")
         angle = angles(p, t)
-        pixels = valid.sum((1, 2))
-        within = [((angle < a) & valid).sum((1, 2)) / pixels for a in WITHIN]
-        mean = torch.where(valid, angle, torch.zeros_like(angle)).sum((1, 2)) / pixels
+        pixels = counts.sum((1, 2))
+        within = [((angle < a) & counts).sum((1, 2)) / pixels for a in WITHIN]
+        mean = torch.where(counts, angle, torch.zeros_like(angle)).sum((1, 2)) / pixels
         self.add(keys, value=mean, within=torch.stack(within, 1))
 
     def compute(self) -> Result:
@@ -79,6 +83,7 @@ class NormalAngle(Rows):
             interval=bootstrap_mean(values) if len(values) > 1 else None,
             per_sample=values,
             keys=rows[KEYS],
+            extractor=self.judge,
             parts={f"within {a:g}": share for a, share in zip(WITHIN, within, strict=True)},
         )
 
@@ -90,7 +95,7 @@ def _near(edges: Tensor, tolerance: int) -> Tensor:
 
 
 @final
-class EdgeF1(PerSample):
+class EdgeF1(ReadPerSample):
     """F1 of edge pixels, each of which may be `tolerance` pixels away, averaged over pictures.
 
     Precision is the share of the picture's edges near an edge that was asked for, recall the
@@ -101,12 +106,15 @@ class EdgeF1(PerSample):
         tolerance: Distance in pixels, the larger of rows and columns; part of the metric, as the
             resolution is.
         threshold: Least value of an edge in real-valued maps.
+        judge: The network that read the edges, if one did; it becomes part of the id.
     """
 
     id = "edge-f1"
 
-    def __init__(self, tolerance: int = 1, threshold: float = 0.5) -> None:
-        super().__init__()
+    def __init__(
+        self, tolerance: int = 1, threshold: float = 0.5, *, judge: Source | None = None
+    ) -> None:
+        super().__init__(judge)
         if tolerance < 0:
             raise UsageError("tolerance of edges", got=tolerance, expected="0 or more pixels")
         self.tolerance, self.threshold = tolerance, threshold

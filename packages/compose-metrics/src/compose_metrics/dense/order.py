@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 from compose_core.errors import ShapeError, UsageError
+from compose_metrics.dense.judged import ReadPerSample, ReadRows
 from compose_metrics.dense.maps import counted, plain, refuse, same
 from compose_metrics.intervals import wilson
-from compose_metrics.metric import Keys, PerSample, Rows
-from compose_metrics.result import JSON, Result
+from compose_metrics.metric import Keys
+from compose_metrics.result import JSON, Result, Source
 from compose_metrics.table import KEYS
 
 Nearer = Literal["larger", "smaller"]
@@ -28,7 +29,7 @@ def region_median(values: Tensor, region: Tensor) -> Tensor:
 
 
 @final
-class DepthOrder(Rows):
+class DepthOrder(ReadRows):
     """How often the region that was meant to be in front is nearer, by the median of its depth.
 
     A tie is wrong: the picture does not show the order. `parts["margin"]` is the mean of
@@ -36,12 +37,13 @@ class DepthOrder(Rows):
 
     Args:
         nearer: Whether nearer is `"larger"` (inverse depth, the default) or `"smaller"` (metres).
+        judge: The network that read the depth, if one did; it becomes part of the id.
     """
 
     id = "depth-order"
 
-    def __init__(self, nearer: Nearer = "larger") -> None:
-        super().__init__()
+    def __init__(self, nearer: Nearer = "larger", *, judge: Source | None = None) -> None:
+        super().__init__(judge)
         if nearer not in get_args(Nearer):
             raise UsageError("unknown direction of depth", got=nearer, expected=get_args(Nearer))
         self.nearer: Nearer = nearer
@@ -86,6 +88,7 @@ class DepthOrder(Rows):
             interval=wilson(int(hits.sum()), self.n),
             per_sample=hits,
             keys=rows[KEYS],
+            extractor=self.judge,
             parts={"margin": float(rows["margin"].mean())},
         )
 
@@ -102,12 +105,15 @@ def contested(outlines: Tensor) -> Tensor:
 
 
 @final
-class OcclusionIoU(PerSample):
+class OcclusionIoU(ReadPerSample):
     """Who is seen where things overlap.
 
     Among the pixels that two or more outlines claim, the one in front should be seen. For each
     thing that should be seen there, IoU of the pixels where it should be and where it is seen;
     averaged over these things, then over pictures. With two things in swapped order it is 0.
+
+    Args:
+        judge: The network that read who is seen, if one did; it becomes part of the id.
     """
 
     id = "occlusion-iou"

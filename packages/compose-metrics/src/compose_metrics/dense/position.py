@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from compose_core.errors import ShapeError, UsageError
+from compose_metrics.dense.judged import ReadRows
 from compose_metrics.intervals import wilson
-from compose_metrics.metric import Keys, Rows
-from compose_metrics.result import JSON, Result
+from compose_metrics.metric import Keys
+from compose_metrics.result import JSON, Result, Source
 from compose_metrics.table import KEYS
 
 
@@ -55,7 +56,7 @@ def _serve(position: int, near: list[list[bool]], owner: dict[int, int], tried: 
 
 
 @final
-class PositionAccuracy(Rows):
+class PositionAccuracy(ReadRows):
     """Share of pictures with an object at every position asked for.
 
     The parts hold the accuracy `per condition` with the ends of its interval, and the joint one
@@ -65,14 +66,19 @@ class PositionAccuracy(Rows):
     Args:
         judge_accuracy: Accuracy of the judge on real pictures, which bounds what can be reached.
         chance: Joint accuracy of pictures made without the positions.
+        judge: The network that gave the verdicts, if one did; it becomes part of the id.
     """
 
     id = "position-accuracy"
 
     def __init__(
-        self, *, judge_accuracy: float | None = None, chance: float | None = None
+        self,
+        *,
+        judge_accuracy: float | None = None,
+        chance: float | None = None,
+        judge: Source | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(judge)
         for share in (judge_accuracy, chance):
             if share is not None and not 0 <= share <= 1:
                 raise UsageError("an accuracy is a share", got=share, expected="0 ... 1")
@@ -121,5 +127,6 @@ class PositionAccuracy(Rows):
             interval=wilson(int(joint.sum()), self.n),
             per_sample=joint.double(),
             keys=rows[KEYS],
+            extractor=self.judge,
             parts=parts,
         )

@@ -16,10 +16,11 @@ import torch
 from torch import Tensor
 
 from compose_core.errors import ComposeError, UsageError
+from compose_metrics.dense.judged import ReadRows
 from compose_metrics.dense.maps import plain, same
 from compose_metrics.intervals import bootstrap_means
-from compose_metrics.metric import Keys, Rows
-from compose_metrics.result import JSON, Interval, Result
+from compose_metrics.metric import Keys
+from compose_metrics.result import JSON, Interval, Result, Source
 
 Void = Literal["ignored", "counted"]
 DRAWS = 1000
@@ -72,7 +73,7 @@ def _accuracy(hits: Tensor, pixels: Tensor) -> Tensor:
     return hits.sum(-1) / pixels.squeeze(-1).clamp_min(1e-300)
 
 
-class _Segmentation(Rows):
+class _Segmentation(ReadRows):
     """Base of both: margins of the confusion matrix of each picture.
 
     Args:
@@ -80,6 +81,7 @@ class _Segmentation(Rows):
         void: The number that stands for no class.
         convention: What happens to void pixels of the truth; the other value is in the parts.
         names: Names of the classes, for the parts.
+        judge: The network that read the classes, if one did; it becomes part of the id.
     """
 
     def __init__(
@@ -89,8 +91,9 @@ class _Segmentation(Rows):
         void: int = 255,
         convention: Void = "ignored",
         names: tuple[str, ...] | None = None,
+        judge: Source | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(judge)
         if classes < 1 or 0 <= void < classes:
             raise UsageError(
                 "classes and void do not go together",
@@ -174,7 +177,9 @@ class MeanIoU(_Segmentation):
             parts[name] = float(sums[0][k] / union[k])
         stacked = torch.stack([hits, truth, claimed], 1)
         interval = self._bootstrapped(stacked, lambda m: _miou(*m.unbind(1)))
-        return self._result(float(_miou(*sums)), interval=interval, parts=parts)
+        return self._result(
+            float(_miou(*sums)), interval=interval, extractor=self.judge, parts=parts
+        )
 
 
 @final
@@ -195,4 +200,4 @@ class PixelAccuracy(_Segmentation):
         stacked = torch.cat([hits, pixels], 1)
         interval = self._bootstrapped(stacked, lambda m: _accuracy(m[:, :-1], m[:, -1:]))
         value = float(_accuracy(hits.sum(0), pixels.sum(0)))
-        return self._result(value, interval=interval, parts=parts)
+        return self._result(value, interval=interval, extractor=self.judge, parts=parts)
