@@ -26,6 +26,7 @@ from compose_metrics.compbench.protocols import Detections
 from compose_metrics.features import Extractor, Features
 from compose_metrics.result import Source
 from compose_worlds.judge import Found, JudgeNet, objects
+from compose_worlds.primitives.captions import NUMBERS
 from compose_worlds.primitives.solids import SHAPES
 from compose_worlds.primitives.world import COLORS
 
@@ -106,7 +107,7 @@ class Judge:
         ]
 
     def answer(self, pictures: Tensor, questions: Sequence[str]) -> Tensor:
-        """1 where an object with all the named colours and shapes is there, else 0: (B,).
+        """1 where as many objects of the named colour and shape are there, else 0: (B,).
 
         Raises:
             ComposeError: A question names neither a colour nor a shape.
@@ -242,12 +243,14 @@ def _holds(look: Look, question: str) -> bool:
     words = question.lower().replace("?", " ").replace(",", " ").split()
     colors = {word for word in words if word in COLORS}
     shapes = {one for word in words for one in SHAPES if word in (one, f"{one}s", f"{one}es")}
+    least = max([NUMBERS.index(word) for word in words if word in NUMBERS], default=1)
     if not colors | shapes:
         raise ComposeError(
             "the judge cannot answer this question",
             got=question,
             expected=f"a colour ({', '.join(COLORS)}) or a shape ({', '.join(SHAPES)})",
         )
-    return any(
+    fits = [
         (not colors or f.color in colors) and (not shapes or f.shape in shapes) for f in look.found
-    )
+    ]
+    return sum(fits) >= max(least, 1)

@@ -13,6 +13,8 @@ from compose_benchmarks.promises import ExactlyThese, ObjectsThere, RelationHold
 from compose_metrics.alignment.clip_score import CLIPScore
 from compose_metrics.compbench.attributes import AttributeBinding
 from compose_metrics.compbench.depth_relations import Spatial3D
+from compose_metrics.compbench.mixed import Complex
+from compose_metrics.compbench.numeracy import Numeracy
 from compose_metrics.compbench.spatial import Spatial2D
 from compose_metrics.dense.depth import DepthMAE
 from compose_metrics.dense.order import DepthOrder
@@ -33,6 +35,8 @@ __all__ = [
     "depth",
     "depth_order",
     "features",
+    "mixed",
+    "numeracy",
     "objects",
     "relation",
     "similarity",
@@ -96,6 +100,24 @@ def spatial_depth(gallery: Gallery) -> list[Result]:
     metric = Spatial3D(gallery.eyes.judge, gallery.eyes.judge)
     for part in gallery.parts():
         metric.update(part.pictures, _words(part), keys=part.keys)
+    return [metric.compute()]
+
+
+def numeracy(gallery: Gallery) -> list[Result]:
+    """Numbers of objects, as T2I-CompBench++ scores them."""
+    metric = Numeracy(gallery.eyes.judge)
+    for part in gallery.parts():
+        metric.update(part.pictures, _words(part), keys=part.keys)
+    return [metric.compute()]
+
+
+def mixed(gallery: Gallery) -> list[Result]:
+    """Attributes and relation together, the 3-in-1 of T2I-CompBench without actions."""
+    eyes = gallery.eyes
+    metric = Complex(eyes.judge, eyes.judge, eyes.clip)
+    for part in gallery.parts():
+        aspects = ["spatial"] * len(part.items)
+        metric.update(part.pictures, _words(part), aspects, keys=part.keys)
     return [metric.compute()]
 
 

@@ -11,9 +11,9 @@ from compose_worlds.primitives.world import Scene as Drawn
 
 
 def choose(source: int, drawn: Drawn, claims: tuple[Claim, ...]) -> Promise | None:
-    """Objects of different kinds, two of them in a relation."""
-    names = (*said.SIDEWAYS, *said.IN_DEPTH)
-    return said.pair(source, drawn, claims, names) if len(set(claims)) == len(claims) else None
+    """Objects of different kinds, two of them side by side."""
+    different = len(set(claims)) == len(claims)
+    return said.pair(source, drawn, claims, said.SIDEWAYS) if different else None
 
 
 SUITE = Suite(
