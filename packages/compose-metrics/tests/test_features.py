@@ -127,3 +127,12 @@ def test_broken_features_are_named(toy, generated):
     seen[5, 3] = float("nan")
     with pytest.raises(ComposeError, match="samples 105"):
         FID(toy).update(Features(seen), keys=range(100, 220))
+
+
+def test_pictures_go_where_the_network_is(toy, generated, reference, device):
+    there = FID(toy.to(device))
+    there.update(generated, reference.to(device))
+    toy.to("cpu")
+    here = FID(toy)
+    here.update(generated, reference)
+    assert there.compute().value == pytest.approx(here.compute().value, rel=1e-3)

@@ -48,6 +48,12 @@ class Extractor(nn.Module, ABC):
         resized = f"8 bits, bicubic antialiased to {size} x {size}, [-1, 1]"
         self.transform = f"{resized}, {transform}" if transform else resized
 
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are; the CPU when it has none."""
+        first = next(self.parameters(), None)
+        return first.device if first is not None else torch.device("cpu")
+
     @abstractmethod
     def forward(self, pictures: Tensor) -> Features:
         """See pictures (B, 3, size, size), float32 in [-1, 1]."""
@@ -65,7 +71,7 @@ class Extractor(nn.Module, ABC):
         """
         was_training = self.training
         self.eval()
-        seen: Features = self(self.prepare(pictures))
+        seen: Features = self(self.prepare(pictures.to(self.device)))
         self.train(was_training)
         if seen.features.shape != (len(pictures), self.dim):
             raise ShapeError(

@@ -148,13 +148,6 @@ class _Side:
     def dim(self) -> int:
         return len(self.mean)
 
-    @property
-    def covariance(self) -> Tensor:
-        if self.moments is not None:
-            return self.moments.covariance
-        assert self.rows is not None
-        return self.rows.T @ self.rows
-
 
 def _side(given: Tensor | Moments) -> _Side:
     if isinstance(given, Tensor) and 2 <= given.shape[0] < given.shape[-1]:
@@ -164,18 +157,24 @@ def _side(given: Tensor | Moments) -> _Side:
         return _Side(mean, (rows * rows).sum(), rows, None)
     moments = Moments.of(given) if isinstance(given, Tensor) else given
     _enough(moments.n)
-    return _Side(moments.mean, moments.covariance.trace(), None, moments)
+    return _Side(moments.mean, moments.scatter.trace() / (moments.n - 1), None, moments)
 
 
 def _trace_root(a: _Side, b: _Side) -> Tensor:
     """Trace of the root of the product of the covariances, by the cheapest exact route."""
     if a.rows is not None and b.rows is not None:
         return torch.linalg.svdvals(a.rows @ b.rows.T).sum()
-    if a.rows is not None:
-        return _sum_of_roots(a.rows @ b.covariance @ a.rows.T)
-    if b.rows is not None:
-        return _sum_of_roots(b.rows @ a.covariance @ b.rows.T)
-    return trace_root(a.covariance, b.covariance)
+    if a.rows is not None and b.moments is not None:
+        return _gram_root(a.rows, b.moments)
+    if b.rows is not None and a.moments is not None:
+        return _gram_root(b.rows, a.moments)
+    assert a.moments is not None and b.moments is not None
+    return trace_root(a.moments.covariance, b.moments.covariance)
+
+
+def _gram_root(rows: Tensor, moments: Moments) -> Tensor:
+    """The n x n route; the scatter is scaled last, where it is small."""
+    return _sum_of_roots(rows @ moments.scatter @ rows.T / (moments.n - 1))
 
 
 def _sum_of_roots(product: Tensor) -> Tensor:
