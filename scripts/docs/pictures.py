@@ -1,0 +1,186 @@
+"""Draw the pictures of the site with the models of the zoo; takes a few minutes.
+
+Usage: ``python scripts/docs/pictures.py [PART...]``, with parts ``start``, ``tutorials`` and the
+ids of checkpoints; all of them by default. Run it again when a checkpoint changes, then
+``generate.py``, and commit what both write.
+"""
+
+from __future__ import annotations
+
+import os
+import runpy
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+from workspace import DOCS, ROOT
+
+from compose_core import DDIM, Bound, Encoded, Guided, zoo
+from compose_core.backbones import Model, load_model
+from compose_core.run import run_scene
+from compose_core.scene import load_scene
+from compose_worlds import labels, picture, stack
+from compose_worlds.primitives import draw
+
+HELD_OUT = 10_000_000
+SIDE, STEPS, GUIDANCE, COUNT = 64, 30, 5.0, 8
+PICTURES = DOCS / "assets" / "pictures"
+SAMPLES = DOCS / "zoo" / "samples"
+
+
+def start() -> None:
+    """The first example, for the first page."""
+    scene = load_scene(ROOT / "examples" / "toys.toml")
+    with tempfile.TemporaryDirectory() as folder:
+        (path,) = run_scene(scene, out=folder, name="toys", device="cpu")
+        with Image.open(path) as opened:
+            _enlarged(opened.convert("RGB"), 6).save(PICTURES / "toys.png", optimize=True)
+
+
+def tutorials() -> None:
+    """What the programs of the tutorials draw, with the steps that they ask for."""
+    for name, files in {
+        "regions": ("regions",),
+        "panorama": ("panorama",),
+        "look_inside": ("trace",),
+    }.items():
+        with tempfile.TemporaryDirectory() as folder, _inside(Path(folder)):
+            runpy.run_path(str(ROOT / "docs_src" / f"{name}.py"))
+            for file in files:
+                with Image.open(f"{file}.png") as opened:
+                    whole = opened.convert("RGB")
+                factor = 1 if file == "trace" else 3
+                _enlarged(whole, factor).save(PICTURES / f"{file}.png", optimize=True)
+
+
+def sd_tiny() -> None:
+    """Held-out captions, and what the model makes of them."""
+    model = load_model(zoo.resolve("sd-tiny"), id="sd-tiny")
+    captions = [_drawn(number)[1] for number in range(COUNT)]
+    nothing = model.text.encode("")
+    found = [
+        _sample(model, model.text.encode(words), nothing, i) for i, words in enumerate(captions)
+    ]
+    _save("sd-tiny", list(zip(found, captions, strict=True)))
+
+
+def controlnet_tiny_depth() -> None:
+    """Depth maps of held-out scenes, and pictures that follow them."""
+    control = zoo.resolve("controlnet-tiny-depth")
+    model = load_model(zoo.resolve("sd-tiny"), controlnet=control, id="sd-tiny")
+    tiles: list[tuple[Tensor, str]] = []
+    for number in range(COUNT // 2):
+        world, words = _drawn(number)
+        near = labels(world, (SIDE, SIDE)).inverse_depth
+        near = (
+            (near / near.amax((-2, -1), keepdim=True))
+            .reshape(1, 1, SIDE, SIDE)
+            .expand(-1, 3, -1, -1)
+        )
+        sides = [Encoded({**model.text.encode(text), "control": near}) for text in (words, "")]
+        tiles.append((near[0] * 2 - 1, "depth, near is bright"))
+        tiles.append((_sample(model, sides[0], sides[1], number), words))
+    _save("controlnet-tiny-depth", tiles)
+
+
+def judge_tiny() -> None:
+    """Held-out renders, and the depth that the judge reads in them."""
+    from compose_worlds.judge import JudgeNet, objects
+
+    judge = JudgeNet.load(zoo.resolve("judge-tiny"))
+    tiles: list[tuple[Tensor, str]] = []
+    for number in range(COUNT // 2):
+        rgb = picture(_drawn(number)[0], (SIDE, SIDE)) * 2 - 1
+        with torch.no_grad():
+            readings = judge(rgb)
+        names = ", ".join(f"{found.color} {found.shape}" for found in objects(readings))
+        near = readings.depth[0] / readings.depth[0].amax().clamp_min(1e-6)
+        tiles.append((rgb[0], f"reads: {names or 'nothing'}"))
+        tiles.append((near.clamp(0, 1).expand(3, -1, -1) * 2 - 1, "its depth, near is bright"))
+    _save("judge-tiny", tiles)
+
+
+def clip_tiny() -> None:
+    """Held-out renders, and which of 64 captions the towers choose for each."""
+    from compose_benchmarks.judges import Clip
+
+    towers = Clip.load()
+    drawn = [_drawn(number) for number in range(64)]
+    rgb = torch.cat([picture(world, (SIDE, SIDE)) for world, _ in drawn]) * 2 - 1
+    texts = [words for _, words in drawn]
+    seen = torch.nn.functional.normalize(towers.encode_pictures(rgb), dim=1)
+    read = torch.nn.functional.normalize(towers.encode_texts(texts).embeddings, dim=1)
+    cosine = seen @ read.T
+    tiles: list[tuple[Tensor, str]] = []
+    for row in range(COUNT):
+        best = int(cosine[row].argmax())
+        right = "its own" if texts[best] == texts[row] else "another's"
+        tiles.append((rgb[row], f"chosen of 64, {right}: {texts[best]} ({cosine[row, best]:.2f})"))
+    _save("clip-tiny", tiles)
+
+
+PARTS: dict[str, Callable[[], None]] = {
+    "start": start,
+    "tutorials": tutorials,
+    "sd-tiny": sd_tiny,
+    "judge-tiny": judge_tiny,
+    "clip-tiny": clip_tiny,
+    "controlnet-tiny-depth": controlnet_tiny_depth,
+}
+
+
+def _drawn(number: int) -> tuple[object, str]:
+    """Held-out scene and its caption."""
+    scene, claims = draw.scene(HELD_OUT + number)
+    return stack([scene]), draw.caption(scene, claims, seed=HELD_OUT + number).text
+
+
+@torch.no_grad()
+def _sample(model: Model, text: Encoded, nothing: Encoded, seed: int) -> Tensor:
+    """One picture (3, H, W) in [-1, 1]."""
+    denoiser = Guided(Bound(model.network, text), Bound(model.network, nothing), GUIDANCE)
+    sampler = DDIM(model.schedule.levels(STEPS))
+    shape = (1, model.channels, *model.sample_size)
+    noise = sampler.initial(shape, torch.Generator().manual_seed(seed))
+    return model.codec.decode(sampler.sample(denoiser, noise))[0].clamp(-1, 1)
+
+
+def _save(model_id: str, tiles: list[tuple[Tensor, str]]) -> None:
+    folder = SAMPLES / model_id
+    folder.mkdir(parents=True, exist_ok=True)
+    for stale in folder.iterdir():
+        stale.unlink()
+    lines: list[str] = []
+    for number, (values, caption) in enumerate(tiles):
+        pixels = ((values + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 0)
+        image = Image.fromarray(pixels.contiguous().numpy())
+        _enlarged(image, 3).save(folder / f"{number}.png", optimize=True)
+        lines.append(f"{number}.png: {caption}")
+    (folder / "captions.txt").write_text("\n".join(lines) + "\n", "utf-8")
+
+
+def _enlarged(image: Image.Image, factor: int) -> Image.Image:
+    size = (image.width * factor, image.height * factor)
+    return image.resize(size, Image.Resampling.BICUBIC)
+
+
+@contextmanager
+def _inside(folder: Path) -> Iterator[None]:
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
+if __name__ == "__main__":
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    for part in sys.argv[1:] or PARTS:
+        print(part)
+        PARTS[part]()

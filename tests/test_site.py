@@ -1,0 +1,317 @@
+"""The site: its generated pages are current, it builds without a warning, every link leads on."""
+
+import csv
+import importlib
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+METRIC, FID = "score@tiny-v1", "fid@tiny-v1"
+
+pytest.importorskip("compose_benchmarks")
+
+
+def module(name):
+    """One of the scripts, which are programs beside one another and no package."""
+    folder = str(ROOT / "scripts" / "docs")
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    return importlib.import_module(name)
+
+
+def test_generated_pages_are_what_the_records_give():
+    generate = module("generate")
+    wrong = generate.differences(generate.pages())
+    assert not wrong, "run `python scripts/docs/generate.py` and commit what it writes:\n" + (
+        "\n".join(wrong)
+    )
+
+
+def test_generating_twice_gives_the_same_bytes():
+    generate = module("generate")
+    assert generate.pages() == generate.pages()
+
+
+@pytest.mark.slow
+def test_the_site_builds_and_every_link_leads_somewhere(tmp_path):
+    pytest.importorskip("mkdocs")
+    pytest.importorskip("mkdocstrings_handlers.python")
+    site = tmp_path / "site"
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(site)]
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    links = module("links")
+    assert links.broken(site) == []
+    assert links.foreign(site) == []
+    for style in site.rglob("*.css"):
+        assert "url(http" not in style.read_text("utf-8"), f"{style} loads from another host"
+
+
+def record(method, values, fid, *, n=None, suite="toy-suite", model="sd-tiny"):
+    """A record of `n` items, schema-checked."""
+    from compose_benchmarks.record import Record
+
+    n = n or len(values)
+    mean = sum(values) / len(values)
+    network = {"id": "tiny-v1", "sha256": "0" * 64, "reference": False}
+    metric = {
+        "version": 1,
+        "unit": "",
+        "n": n,
+        "n_reference": None,
+        "params": {},
+        "extractor": network,
+        "parts": {},
+    }
+    interval = {"low": mean - 0.05, "high": mean + 0.05, "level": 0.95, "how": "test"}
+    wide = {"low": fid - 3.0, "high": fid + 3.0, "level": 0.95, "how": "test"}
+    return Record.model_validate_json(
+        json.dumps(
+            {
+                "run_id": "a" * 64,
+                "date": "2026-01-01T00:00:00Z",
+                "command": f"compose bench run {suite} --method {method} --num {n}",
+                "task": {
+                    "name": suite,
+                    "version": 1,
+                    "items_sha256": f"{n:064x}",
+                    "split": "test",
+                    "n": n,
+                },
+                "method": {"name": method, "summary": "", "package": "x", "version": "0"},
+                "model": {"id": model, "sha256": "b" * 64, "files": {}},
+                "sampler": {
+                    "name": "ddim",
+                    "steps": 30,
+                    "guidance": 5.0,
+                    "seeds": list(range(n)),
+                    "dtype": "float32",
+                    "device": "cpu",
+                    "micro_batch": 8,
+                    "threads": 1,
+                },
+                "metrics": [
+                    {
+                        **metric,
+                        "id": METRIC,
+                        "value": mean,
+                        "higher_is_better": True,
+                        "interval": interval,
+                        "per_sample": values,
+                        "keys": list(range(n)),
+                    },
+                    {
+                        **metric,
+                        "id": FID,
+                        "value": fid,
+                        "higher_is_better": False,
+                        "interval": wide,
+                    },
+                    {
+                        **metric,
+                        "id": "ssim",
+                        "value": 0.5,
+                        "higher_is_better": True,
+                        "interval": None,
+                        "extractor": None,
+                    },
+                ],
+                "cost": {
+                    "seconds": 1.0 * n,
+                    "seconds_per_item": 1.0,
+                    "peak_memory_bytes": 1,
+                    "evaluations_per_item": 60.0,
+                },
+                "code": {
+                    "commit": "",
+                    "dirty": None,
+                    "sources_sha256": "c" * 64,
+                    "constraints_sha256": "",
+                },
+                "env": {"python": "3", "torch": "2", "cuda": "", "os": "x", "packages": {}},
+                "hardware": {"cpu": "x", "cores": 1, "gpu": "", "ram_bytes": 1},
+            }
+        )
+    )
+
+
+def publish(folder, *records):
+    from compose_benchmarks.measure import place
+    from compose_benchmarks.record import save
+
+    for one in records:
+        path = place(folder, one)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save(one, path)
+
+
+GOOD, BAD = [1.0] * 30 + [0.0] * 10, [0.0] * 30 + [1.0] * 10
+
+
+@pytest.fixture
+def pages(tmp_path):
+    """Pages of a suite on which one method is clearly better and one is as good."""
+    near = GOOD[:-1] + [1.0]
+    publish(tmp_path, record("better", near, 20.0), record("level", GOOD, 21.0))
+    publish(tmp_path, record("worse", BAD, 60.0), record("small", GOOD[:8], 9.0, n=8))
+    return module("leaderboard_pages").pages(tmp_path)
+
+
+def rows(page, number=0):
+    """Cells of one table as text, row by row."""
+    table = re.findall(r"<tbody>(.*?)</tbody>", page, re.DOTALL)[number]
+    return [re.findall(r"<td.*?</td>", row, re.DOTALL) for row in table.split("<tr>")[1:]]
+
+
+def test_without_records_the_page_says_so(tmp_path):
+    found = module("leaderboard_pages").pages(tmp_path)
+    assert "No record yet" in found["leaderboards/index.md"]
+    assert module("leaderboard_pages").nav(tmp_path)[0] == "leaderboards/index.md"
+
+
+def test_rows_are_ranked_with_intervals_and_the_command_that_makes_them_again(pages):
+    page = pages["leaderboards/toy-suite.md"]
+    table = rows(page)
+    names = [re.search(r"<strong>(\w+)", row[0])[1] for row in table]
+    assert names == ["better", "level", "worse"]
+    assert "compose bench run toy-suite --method better --num 40" in table[0][0]
+    assert 'class="interval">0.725 to 0.825' in table[0][1]
+
+
+def test_a_difference_that_is_not_significant_is_marked(pages):
+    best, level, worse = (row[1] for row in rows(pages["leaderboards/toy-suite.md"]))
+    assert 'class="best"' in best and "=" in level.split("<span")[0].split(">")[1]
+    assert "=" not in worse.split("<span")[0].split(">")[1]
+
+
+def test_smaller_is_better_where_it_is(pages):
+    best, level, worse = (row[2] for row in rows(pages["leaderboards/toy-suite.md"]))
+    assert 'class="best"' in best and "&nbsp;=" in level and "&nbsp;=" not in worse
+
+
+def test_networks_of_the_zoo_and_others_never_share_a_table(pages):
+    page = pages["leaderboards/toy-suite.md"]
+    heads = re.findall(r"<thead>(.*?)</thead>", page, re.DOTALL)
+    assert any(METRIC in head for head in heads) and any("ssim" in head for head in heads)
+    assert not any("@tiny-v1" in head and "ssim" in head for head in heads)
+
+
+def test_another_number_of_items_stands_apart(pages):
+    page = pages["leaderboards/toy-suite.md"]
+    ranked, apart = page.split("## Apart: n = 8")
+    assert "<strong>small" not in ranked and "<strong>small</strong>" in apart
+
+
+def test_downloads_hold_the_records(pages):
+    whole = json.loads(pages["leaderboards/data/toy-suite.json"])
+    assert [one["method"]["name"] for one in whole] == ["better", "level", "worse", "small"]
+    lines = list(csv.DictReader(io.StringIO(pages["leaderboards/data/toy-suite.csv"])))
+    assert len(lines) == 4 * 3
+    first = lines[0]
+    assert (first["method"], first["metric"]) == ("better", METRIC)
+    assert float(first["value"]) == pytest.approx(31 / 40)
+
+
+def test_plots_are_drawings_in_two_themes(pages):
+    drawings = [pages[f"leaderboards/plots/toy-suite-{ink}.svg"] for ink in ("light", "dark")]
+    assert drawings[0] != drawings[1]
+    for text in drawings:
+        root = ET.fromstring(text)
+        circles = [node for node in root.iter() if node.tag.endswith("circle")]
+        assert len(circles) == 3
+        places = [float(circle.get("cx")) for circle in circles]
+        assert places == sorted(places, reverse=True)  # the best one is farthest right
+
+
+def test_strips_of_pictures_are_shown_beside_their_scenes(tmp_path):
+    publish(tmp_path, record("better", GOOD, 20.0), record("worse", BAD, 60.0))
+    folder = tmp_path / "toy-suite"
+    (folder / "better.png").write_bytes(b"strip")
+    (folder / "worse.png").write_bytes(b"other")
+    items = {"items": [{"number": 0, "scene": {"prompt": "a <red> sphere"}}]}
+    (folder / "items.json").write_text(json.dumps(items))
+    found = module("leaderboard_pages").pages(tmp_path)
+    assert found["leaderboards/strips/toy-suite/better.png"] == b"strip"
+    assert found["leaderboards/toy-suite.md"].count("a &lt;red&gt; sphere</figcaption>") == 1
+    assert "toy-suite-items.json" in found["leaderboards/toy-suite.md"]
+
+
+def test_paper_tables_show_every_number_as_printed():
+    page = module("paper_pages").pages()["leaderboards/papers.md"]
+    records = sorted((ROOT / "benchmarks" / "results" / "papers").glob("*.json"))
+    assert records and page.count("<tbody>") == len(records)
+    for path in records:
+        one = json.loads(path.read_text("utf-8"))
+        for row in one["rows"]:
+            for column, value in zip(one["columns"], row["values"], strict=True):
+                if value is not None and not row.get("printed"):
+                    assert f">{value:.{column['decimals']}f}<" in page
+
+
+def test_papers_are_never_on_a_board(pages):
+    assert not any("paper" in text for path, text in pages.items() if path.endswith("suite.md"))
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.37, 0.66), (0, 1), (12.3, 15.1), (5, 5), (-3, 4e3)])
+def test_ticks_are_few_round_numbers_around_the_data(low, high):
+    found = module("plots").ticks(low, high)
+    assert found[0] <= low + 1e-9 and found[-1] >= high - 1e-9 and 2 <= len(found) <= 8
+    steps = [b - a for a, b in zip(found, found[1:], strict=False)]
+    assert max(steps) - min(steps) < 1e-9 * max(abs(found[0]), abs(found[-1]), 1)
+
+
+def test_every_key_of_the_scene_file_is_documented():
+    from compose_core.scene import Layer, Scene
+
+    page = module("scene_page").pages()["scene-file.md"]
+    for key in [*Scene.model_fields, *Layer.model_fields]:
+        assert re.search(rf"^\| `{key}` \| [^|]+ \| [^|]+ \| [^|]{{5,}} \|", page, re.MULTILINE), (
+            key
+        )
+
+
+def test_every_public_module_has_its_place_in_the_api():
+    pages = "\n".join(module("api_pages").pages().values())
+    for package in ("packages/compose-core/src/compose_core", "zoo/src/compose_zoo"):
+        folder = ROOT / package
+        for path in folder.rglob("*.py"):
+            parts = path.relative_to(folder.parent).with_suffix("").parts
+            if not any(part.startswith("_") for part in parts):
+                assert f"::: {'.'.join(parts)}\n" in pages
+
+
+def test_formulas_of_docstrings_become_those_of_markdown():
+    griffe = pytest.importorskip("griffe")
+    assert griffe
+    to_markdown = module("griffe_math").to_markdown
+    text = "A rule.\n\n.. math:: x = \\alpha\n    + \\beta\n\nWith :math:`\\alpha`."
+    found = to_markdown(text)
+    assert "$$\nx = \\alpha\n+ \\beta\n$$" in found and "With $\\alpha$." in found
+    assert ".. math" not in found and to_markdown("plain `x0`") == "plain `x0`"
+
+
+def test_broken_links_and_foreign_files_are_found(tmp_path):
+    links = module("links")
+    (tmp_path / "a").mkdir()
+    (tmp_path / "index.html").write_text(
+        '<a href="a/">a</a> <a href="a/#there">x</a> <a href="a/#gone">y</a> <a href="b/">z</a>'
+        '<a href="https://example.org">out</a><img src="https://example.org/x.png">'
+    )
+    (tmp_path / "a" / "index.html").write_text('<h2 id="there">Here</h2><a href="../">up</a>')
+    assert len(links.broken(tmp_path)) == 2
+    assert len(links.foreign(tmp_path)) == 1
