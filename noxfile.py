@@ -1,7 +1,7 @@
 """Every task of the repository, each in an environment of its own.
 
 ``nox`` alone runs the checks that a change must pass. A package is whatever has a
-``pyproject.toml`` under ``packages/``, and ``zoo/``: adding one needs no edit here.
+``pyproject.toml`` under ``packages/``, ``zoo/`` and ``benchmarks/``: adding one is no edit here.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS_
 OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
 
 TESTERS = ["hypothesis", "pytest", "pytest-timeout", "pytest-xdist"]
+# MkDocs 2 drops plugins and themes.
+SITE_TOOLS = ["mkdocs>=1.6,<2", "mkdocs-material>=9.7,<10", "mkdocstrings[python]>=1.0"]
 # What an installed distribution offers: its module, and whatever its entry points name.
 LOAD_EVERYTHING = """
 import importlib, sys
@@ -83,8 +85,11 @@ def _name(requirement: str) -> str:
     return requirement[:stop]
 
 
-FOLDERS = [*sorted(ROOT.glob("packages/*/pyproject.toml")), *ROOT.glob("zoo/pyproject.toml")]
-PACKAGES = {package.name: package for package in (Package(path.parent) for path in FOLDERS)}
+HOMES = [*sorted(ROOT.glob("packages/*")), ROOT / "zoo", ROOT / "benchmarks"]
+PACKAGES = {
+    package.name: package
+    for package in (Package(home) for home in HOMES if (home / "pyproject.toml").is_file())
+}
 EACH = [nox.param(name, id=name) for name in PACKAGES]
 
 
@@ -133,7 +138,7 @@ def demo(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run everything that a CPU can test: every package's tests and those across packages."""
-    _install(session, *_everything(), *TESTERS, "import-linter")
+    _install(session, *_everything(), *TESTERS, *SITE_TOOLS, "import-linter")
     _pytest(session, "-n", WORKERS, "--timeout", "600", **ONE_THREAD)
 
 
@@ -188,7 +193,9 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Check types; compose-core strictly."""
-    _install(session, *_everything(), *TESTERS, "nox", "pyright[nodejs]")
+    _install(
+        session, *_everything(), *TESTERS, *SITE_TOOLS, "nox", "playwright", "pyright[nodejs]"
+    )
     session.run("pyright", *session.posargs)
 
 
@@ -198,6 +205,21 @@ def imports(session: nox.Session) -> None:
     _install(session, "--no-deps", *_editable(list(PACKAGES.values())))
     _install(session, "import-linter")
     session.run("lint-imports", *session.posargs)
+
+
+@nox.session(default=False)
+def docs(session: nox.Session) -> None:
+    """Build the documentation into site/; its generated pages must be what the records give."""
+    _install(session, *_editable(list(PACKAGES.values())), *SITE_TOOLS)
+    session.run("python", "scripts/docs/generate.py", "--check")
+    session.run("mkdocs", "build", *session.posargs, env={"NO_MKDOCS_2_WARNING": "1"})
+
+
+@nox.session(name="docs-test", default=False, requires=["docs"])
+def docs_test(session: nox.Session) -> None:
+    """Use the built site in a browser without a window; screenshots go to runs/site/."""
+    _install(session, "playwright")
+    session.run("python", "scripts/docs/browse.py", "site", "runs/site", *session.posargs)
 
 
 @nox.session(default=False)
