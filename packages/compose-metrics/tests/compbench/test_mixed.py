@@ -1,6 +1,6 @@
 import pytest
 
-from compose_core.errors import ShapeError
+from compose_core.errors import ShapeError, UsageError
 from compose_metrics.compbench import Complex, NonSpatial, aspect
 from compose_metrics.result import Source
 
@@ -58,6 +58,8 @@ def test_three_in_one(parts, pictures):
     expected = [(0.6 + 1) / 2, (0.6 + 0.3) / 2, (0.6 + 1 + 0.3) / 3]
     assert result.per_sample.tolist() == pytest.approx(expected)
     assert result.metric == "compbench-complex@oracle+eye+ear"
+    with pytest.raises(UsageError, match="aspects"):
+        metric.update(pictures(1), [RELATION], ["spatial", "both"])
     heard = parts[2].heard
     assert heard == ["The cat slept in the basket.", "The cat is on the left of the dog."]
 

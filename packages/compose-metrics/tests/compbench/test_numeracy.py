@@ -44,11 +44,11 @@ def test_one_thing_seen_twice_counts_once(models, compat):
 
 
 def test_one_pixel_more_joins_small_boxes_upstream():
-    a, b = (0, 0, 4, 4), (0, 0, 4, 4.4)
-    assert same_box(a, b, "upstream")
-    a, b = (0.0, 0.0, 0.4, 0.4), (0.1, 0.0, 0.5, 0.4)  # fractions: almost everything is one
+    a, b = (0, 0, 4, 4), (0.44, 0, 4.44, 4)  # share 0.89 of each; 0.912 with a pixel more
     assert same_box(a, b, "upstream")
     assert not same_box(a, b, "fixed")
+    large = [tuple(100 * v for v in box) for box in (a, b)]
+    assert not same_box(*large, "upstream")
 
 
 def test_doubtful_detections_count_upstream(models):
@@ -103,6 +103,14 @@ def test_things_nobody_knows(models):
             read("the cat", LABELS, compat)
 
 
+def test_described_things_of_a_vocabulary(models):
+    kinds = ("red cube", "blue cube", "red cone")
+    asked = read("a picture of a small red cube and two blue cubes", kinds)
+    assert asked == [Counted("red cube", 1), Counted("blue cube", 2)]
+    found = models["seen"](*spread("blue cube", 2), *spread("red cone", 1))
+    assert judge_one(found, asked, "fixed", kinds).score == 0.5
+
+
 def test_metric(models, pictures):
     eye = models["Eye"]([models["seen"](*spread("cat", 2))] * 3, labels=LABELS)
     metric = Numeracy(eye)
@@ -111,7 +119,8 @@ def test_metric(models, pictures):
     assert result.metric == "compbench-numeracy@eye"
     assert result.value == pytest.approx(0.5)
     assert result.parts["present"] == pytest.approx(2 / 3)
-    assert list(metric.faults().values()) == ["right", "count wrong", "thing missing"]
+    faults = [j.fault for j in metric.judgements().values()]
+    assert faults == [Fault.NONE, Fault.COUNT, Fault.MISSING]
     assert result.params["confidence"] == 0.3
     upstream = Numeracy(eye, compat="upstream")
     assert upstream.id == "compbench-numeracy-upstream@eye"

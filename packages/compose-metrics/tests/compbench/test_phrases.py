@@ -149,6 +149,7 @@ def test_a_described_thing_is_not_another_of_its_kind():
     vocabulary = ("red cup", "blue cup")
     assert meant("red cup", vocabulary) == "red cup"
     assert matching("red cup", ["blue cup"], "fixed", vocabulary) == []
+    assert meant("small red cup", vocabulary) == "red cup"
 
 
 def test_captions_of_the_primitives_world_are_read_in_full():

@@ -1,5 +1,7 @@
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from compose_core.errors import ShapeError
 from compose_metrics.compbench import Detections, Fault, Spatial2D
@@ -30,6 +32,34 @@ def test_overlap_is_punished_beyond_a_tenth(compat):
     assert iou(wide, little) < 0.1 < iou(wide, much)
     assert position("left of", wide, little, compat=compat) == 1
     assert position("left of", wide, much, compat=compat) == pytest.approx(0.1 / (60 / 140))
+
+
+corner = st.integers(0, 400)  # of integers everything but the last division is exact
+side = st.integers(1, 100)
+box = st.tuples(corner, corner, side, side).map(lambda b: (b[0], b[1], b[0] + b[2], b[1] + b[3]))
+
+
+@given(box, box, st.sampled_from(["upstream", "fixed"]))
+def test_symmetries(a, b, compat):
+    def score(relation, first, second):
+        return position(relation, first, second, compat=compat)
+
+    def turned(c):  # x and y exchanged
+        return (c[1], c[0], c[3], c[2])
+
+    right, above = score("right of", b, a), score("above", turned(a), turned(b))
+    assert score("left of", a, b) == right == above
+    assert score("above", a, b) == score("below", b, a)
+    assert score("near", a, b) == score("near", b, a) == score("near", turned(a), turned(b))
+    assert min(score("left of", a, b), score("left of", b, a)) == 0
+    assert 0 <= iou(a, b) == iou(b, a) <= 1
+
+
+@given(box, box, st.sampled_from(["left of", "above", "near"]), st.sampled_from([0.25, 0.5, 2, 8]))
+def test_fixed_does_not_depend_on_the_size_of_the_picture(a, b, relation, scale):
+    large = [tuple(scale * v for v in c) for c in (a, b)]
+    here = position(relation, a, b, side=512)
+    assert position(relation, *large, side=512 * scale) == here
 
 
 def test_iou_of_boxes_without_area():
@@ -139,7 +169,9 @@ def test_metric(models, pictures):
     assert result.per_sample.tolist() == [1, 0.5, 0.25]
     assert result.parts["thing missing"] == pytest.approx(1 / 3)
     assert result.parts["relation"] == pytest.approx(1 / 3)
-    assert metric.faults() == {5: "right", 6: "relation wrong", 7: "thing missing"}
+    kept = metric.judgements()
+    assert [j.fault for j in kept.values()] == [Fault.NONE, Fault.RELATION, Fault.MISSING]
+    assert kept[7] == metric.judge(pictures(3), [text] * 3)[2]
     with pytest.raises(ShapeError, match="pair up"):
         metric.update(pictures(3), [text])
 

@@ -28,6 +28,12 @@ from compose_metrics.table import KEYS
 Compat = Literal["upstream", "fixed"]
 
 
+PART = "part "
+"""How the columns of parts begin."""
+REASON = 240
+"""Bytes of a reason that a metric keeps, so that reasons travel as tensors do."""
+
+
 class Fault(IntEnum):
     """Why a picture lost points, the gravest reason only."""
 
@@ -78,6 +84,16 @@ class Judgement:
             "reason": self.reason,
             "parts": dict(self.parts),
         }
+
+
+def _encoded(reason: str) -> list[int]:
+    """A reason as `REASON` bytes of UTF-8, padded with zeros."""
+    kept = reason.encode()[:REASON]
+    return [*kept, *bytes(REASON - len(kept))]
+
+
+def _decoded(reason: Sequence[int]) -> str:
+    return bytes(reason).rstrip(b"\0").decode(errors="ignore")
 
 
 def known_compat(compat: str) -> Compat:
@@ -145,18 +161,25 @@ class Judged(Rows):
             keys,
             value=torch.tensor([j.score for j in judgements], dtype=torch.float64),
             fault=torch.tensor([int(j.fault) for j in judgements]),
+            reason=torch.tensor([_encoded(j.reason) for j in judgements], dtype=torch.uint8),
             **{
-                f"part {name}": torch.tensor([j.parts[name] for j in judgements]).double()
+                f"{PART}{name}": torch.tensor([j.parts[name] for j in judgements]).double()
                 for name in names
             },
         )
 
-    def faults(self) -> dict[int, str]:
-        """The fault of each sample, by key."""
-        rows = self.rows()
+    def judgements(self) -> dict[int, Judgement]:
+        """What was said of each sample, by its number; long reasons are cut."""
+        rows = {name: column.tolist() for name, column in self.rows().items()}
+        parts = [name for name in rows if name.startswith(PART)]
         return {
-            key: Fault(fault).text
-            for key, fault in zip(rows[KEYS].tolist(), rows["fault"].tolist(), strict=True)
+            key: Judgement(
+                rows["value"][i],
+                Fault(rows["fault"][i]),
+                _decoded(rows["reason"][i]),
+                {name.removeprefix(PART): rows[name][i] for name in parts},
+            )
+            for i, key in enumerate(rows[KEYS])
         }
 
     def compute(self) -> Result:
@@ -166,9 +189,9 @@ class Judged(Rows):
         counts = Counter(rows["fault"].tolist())
         shares = {Fault(f).text: count / self.n for f, count in sorted(counts.items())}
         means = {
-            name.removeprefix("part "): float(column.mean())
+            name.removeprefix(PART): float(column.mean())
             for name, column in rows.items()
-            if name.startswith("part ")
+            if name.startswith(PART)
         }
         return self._result(
             float(values.mean()),

@@ -16,10 +16,11 @@ The cosine of the action is about 0.3 at best where the others reach 1; both mod
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Literal, final
+from typing import Literal, final, get_args
 
 from torch import Tensor
 
+from compose_core.errors import UsageError
 from compose_metrics.compbench import action, attributes, spatial
 from compose_metrics.compbench.judgement import (
     Compat,
@@ -103,8 +104,19 @@ class Complex(Judged):
     def judge(
         self, pictures: Tensor, texts: Sequence[str], aspects: Sequence[Aspect]
     ) -> list[Judgement]:
-        """Judgements of pictures (B, 3, H, W) without keeping them; see `update`."""
+        """Judgements of pictures (B, 3, H, W) without keeping them; see `update`.
+
+        Raises:
+            ShapeError: Pictures and prompts do not pair up.
+            UsageError: Other aspects, or not one per prompt.
+        """
         pictures = paired(pictures, texts)
+        if len(aspects) != len(texts) or not set(aspects) <= set(get_args(Aspect)):
+            raise UsageError(
+                "aspects do not go with the prompts",
+                got=f"{len(aspects)}: {sorted(set(aspects))}",
+                expected=f"{len(texts)} of {get_args(Aspect)}",
+            )
         bound = attributes.judge(self.answers, pictures, texts, self.compat)
         relation = [i for i, a in enumerate(aspects) if a != "action"]
         acted = [i for i, a in enumerate(aspects) if a != "spatial"]

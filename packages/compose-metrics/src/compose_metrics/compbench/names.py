@@ -32,12 +32,14 @@ def canonical(name: str) -> str:
 def meant(name: str, vocabulary: Collection[str]) -> str:
     """What a detector of this vocabulary calls a thing.
 
-    The whole described thing is looked for first ("red traffic light"), then its noun ("traffic
-    light"), then its last word, each up to number and synonyms; the noun if all are unknown.
+    The whole described thing is looked for first ("red traffic light"), then what is left of it
+    without its first words ("traffic light", "light"), each up to number and synonyms; where all
+    are unknown it is called by its noun.
     """
     known = {canonical(label) for label in vocabulary}
-    candidates = [canonical(c) for c in (name, noun(name), name.split()[-1])]
-    return next((c for c in candidates if c in known), candidates[1])
+    words = name.split()
+    candidates = (canonical(" ".join(words[n:])) for n in range(len(words)))
+    return next((c for c in candidates if c in known), canonical(noun(name)))
 
 
 def matching(

@@ -100,7 +100,14 @@ def read(text: str, labels: Collection[str], compat: Compat = "fixed") -> list[C
     """
     nouns = vocabulary(labels)
     if compat == "upstream":
-        found = counted(text, nouns, longest=2, unknown=False, numbers=frozenset(UPSTREAM_NUMBERS))
+        found = counted(
+            text,
+            nouns,
+            longest=2,
+            anywhere=False,
+            unknown=False,
+            numbers=frozenset(UPSTREAM_NUMBERS),
+        )
     else:
         # "a picnic" is scenery, "three picnics" are a claim.
         found = [c for c in counted(text, nouns) if c.number > 1 or c.noun in nouns]

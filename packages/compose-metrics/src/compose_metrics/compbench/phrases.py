@@ -191,6 +191,7 @@ def counted(
     nouns: Collection[str] | None = None,
     *,
     longest: int = 3,
+    anywhere: bool = True,
     unknown: bool = True,
     numbers: Collection[str] = frozenset(NUMBERS),
 ) -> list[Counted]:
@@ -198,9 +199,10 @@ def counted(
 
     Args:
         text: the prompt.
-        nouns: names that things can have (singular). The longest run of words after the number
-            that is one of them is the noun.
+        nouns: names that things can have (singular). The longest run of words in the phrase
+            that is one of them is the noun, the first of equally long ones.
         longest: how many words such a run may have.
+        anywhere: whether the run may begin after a describing word ("two small red cubes").
         unknown: whether things of other names are kept (as their whole phrase) or left out.
         numbers: the words that count.
     """
@@ -210,7 +212,11 @@ def counted(
         number, *rest = [t.word for t in phrase]
         if number not in numbers:
             continue
-        runs = [singular(" ".join(rest[:n])) for n in range(min(longest, len(rest)), 0, -1)]
+        runs = (
+            singular(" ".join(rest[start : start + n]))
+            for n in range(min(longest, len(rest)), 0, -1)
+            for start in range(len(rest) - n + 1 if anywhere else 1)
+        )
         name = next((run for run in runs if run in known), None)
         if name is None and unknown:
             name = singular(" ".join(rest))

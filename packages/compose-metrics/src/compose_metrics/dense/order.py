@@ -23,9 +23,8 @@ def region_median(values: Tensor, region: Tensor) -> Tensor:
 
     Of an even number of pixels it is the mean of the middle two.
     """
-    nan = torch.full_like(values, float("nan"))
-    inside = torch.where(region, values, nan).flatten(1)
-    return torch.nanquantile(inside, 0.5, dim=1) if inside.numel() else inside.sum(1)
+    inside = (v[r].sort().values for v, r in zip(values, region, strict=True))
+    return torch.stack([(v[(len(v) - 1) // 2] + v[len(v) // 2]) / 2 for v in inside])
 
 
 @final
