@@ -29,6 +29,9 @@ __all__ = ["Job", "Outcome", "Run", "make", "prepare", "wait"]
 Progress = Callable[[int, int], None]
 """Receives how many items are done, of how many."""
 
+SAMPLERS = ("ddim", "euler", "heun")
+"""Names of the samplers that a run may walk with."""
+
 PATIENCE = 120.0
 """Seconds without a new file after which the first process takes over the work of the others."""
 
@@ -74,6 +77,8 @@ class Job:
         for name, value in {**counts, "threads": self.threads}.items():
             if not 1 <= value <= 1_000_000:
                 raise UsageError(f"the {name} makes no sense", got=value, expected="at least 1")
+        if self.sampler not in SAMPLERS:
+            raise UsageError("unknown sampler", got=self.sampler, expected=", ".join(SAMPLERS))
         if not 0 <= self.guidance <= 1000:  # also refuses NaN
             raise UsageError(
                 "the guidance makes no sense", got=self.guidance, expected="0 to 1000"
