@@ -36,16 +36,16 @@ def fold(layers: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         WeightsError: A layer does not fit the next one, or the last has more than one output.
     """
     numbers = sorted({int(name.split(".")[1]) for name in layers if name.startswith("layers.")})
-    weight = bias = None
+    folded: tuple[Tensor, Tensor] | None = None
     for i in numbers:
         w, b = (layers.get(f"layers.{i}.{kind}") for kind in ("weight", "bias"))
-        if w is None or b is None or (weight is not None and w.shape[1] != weight.shape[0]):
+        if w is None or b is None or (folded is not None and w.shape[1] != len(folded[0])):
             raise WeightsError("the layers of the head do not fit together", got=f"layer {i}")
         w, b = w.double(), b.double()
-        weight, bias = (w, b) if weight is None else (w @ weight, w @ bias + b)
-    if weight is None or bias is None or weight.shape[0] != 1:
+        folded = (w, b) if folded is None else (w @ folded[0], w @ folded[1] + b)
+    if folded is None or len(folded[0]) != 1:
         raise WeightsError("this is no head with one output", got=f"layers {numbers}")
-    return weight[0], bias[0]
+    return folded[0][0], folded[1][0]
 
 
 @final

@@ -116,3 +116,12 @@ def test_bad_input_is_named():
     with pytest.raises(UsageError, match="frame"):
         Crop("circle")
     assert metric.n == 0
+
+
+def test_devices_agree(device):
+    picture, mask = halves(RED, BLUE)
+    metric = LocalizedSemantics(MeanColour(), GREY_BOX)
+    metric.update(*(x.to(device) for x in (picture, mask, field(RED), field(BLUE))))
+    here = LocalizedSemantics(MeanColour(), GREY_BOX)
+    here.update(picture, mask, field(RED), field(BLUE))
+    assert metric.compute().value == pytest.approx(here.compute().value, abs=1e-6)

@@ -113,3 +113,10 @@ def test_other_weights_are_refused(tmp_path, monkeypatch):
     with pytest.raises(WeightsError, match="not the weights of VGGish") as caught:
         VGGish.load(tmp_path / "v.safetensors")
     assert "17 missing" in str(caught.value)
+
+
+@pytest.mark.parametrize("framing", ["torchvggish", "google"])
+def test_devices_agree(framing, device):
+    x = noise(20_000)
+    there = patches(x.to(device), framing)
+    torch.testing.assert_close(there.cpu(), patches(x, framing), rtol=0, atol=1e-6)

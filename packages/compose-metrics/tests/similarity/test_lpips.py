@@ -104,3 +104,14 @@ def test_what_the_package_lets_pass_is_refused():
         perceptual_distance(a, a[:1], trunk)
     with pytest.raises(WeightsError, match="heads do not fit"):
         LPIPS(trunk, [torch.ones(4)])
+
+
+def test_the_trunk_may_stand_on_another_device(device):
+    with torch.random.fork_rng(devices=[]):
+        trunk = ImageNetTrunk("alex")
+    a, b = pictures(), pictures(seed=2)
+    heads = [torch.ones(c) for c in CHANNELS["alex"]]
+    with torch.no_grad():
+        here = perceptual_distance(a, b, trunk, heads)
+        there = perceptual_distance(a, b, trunk.to(device), heads)
+    torch.testing.assert_close(there.cpu(), here, rtol=1e-2, atol=1e-5)

@@ -82,3 +82,8 @@ def test_what_cannot_be_compared_is_refused(pair):
         ssim(a, b, data_range=0)
     with pytest.raises(ShapeError, match="range"):
         SSIM().update(255 * a, 255 * b)
+
+
+def test_devices_agree(pair, device):
+    there = ssim(*(x.to(device) for x in pair), data_range=1)
+    torch.testing.assert_close(there.cpu(), ssim(*pair, data_range=1), rtol=0, atol=1e-12)

@@ -170,7 +170,8 @@ class LocalizedSemantics(Rows):
         rows = self.rows()
         matrix = rows["matrix"].double()
         diagonal = matrix.diagonal(dim1=1, dim2=2).mean(1)
-        parts = dict(zip(PARTS, matrix.mean(0).flatten().tolist(), strict=True))
+        means = matrix.mean(0).flatten().tolist()
+        parts: dict[str, float] = dict(zip(PARTS, means, strict=True))
         return self._result(
             float(diagonal.mean()),
             interval=bootstrap_mean(diagonal) if len(diagonal) > 1 else None,

@@ -79,7 +79,8 @@ class VGGish(nn.Module):
     ) -> None:
         super().__init__()
         self.network = network.eval().requires_grad_(False)
-        self.source, self.framing, self.last_relu = source, framing, last_relu
+        self.source, self.last_relu = source, last_relu
+        self.framing: Framing = framing
         self.rate, self.dim = RATE, DIM
         ends = "after the last ReLU" if last_relu else "before the last ReLU"
         self.transform = f"16 kHz mono, kaiser_best; log mel, {framing} framing; {ends}; no PCA"

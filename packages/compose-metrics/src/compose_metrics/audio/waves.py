@@ -76,7 +76,8 @@ def _check_span(path: Path, total: int, start: int, frames: int | None) -> None:
 def _decoded(data: bytes, width: int) -> np.ndarray[Any, np.dtype[np.float32]]:
     """PCM of 8 (unsigned), 16, 24 or 32 bits (signed, little endian) to [-1, 1)."""
     if width == 1:
-        return ((np.frombuffer(data, np.uint8).astype(np.float32)) - 128) / 128
+        centred = np.frombuffer(data, np.uint8).astype(np.int16) - 128
+        return centred.astype(np.float32) / np.float32(128)
     if width == 3:  # shifted to the upper bytes of 32 bits
         padded = np.zeros((len(data) // 3, 4), np.uint8)
         padded[:, 1:] = np.frombuffer(data, np.uint8).reshape(-1, 3)

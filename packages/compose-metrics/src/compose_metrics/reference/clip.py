@@ -115,14 +115,17 @@ class OpenClip(nn.Module):
     @torch.no_grad()
     def encode_pictures(self, pictures: Tensor) -> Tensor:
         """Vectors (B, D) of pictures (B, 3, H, W), float in [-1, 1] or uint8; not normalised."""
-        return cast(Any, self.network).encode_image(self.prepare(pictures))
+        return cast(Any, self.network).encode_image(self.prepare(pictures).to(self._device()))
 
     @torch.no_grad()
     def encode_texts(self, texts: Sequence[str]) -> EncodedTexts:
         """Vectors (B, D) of texts, and which of them were cut off; not normalised."""
         tokens, truncated = self.tokenise(texts)
-        device = next(self.network.parameters()).device
-        return EncodedTexts(cast(Any, self.network).encode_text(tokens.to(device)), truncated)
+        read = cast(Any, self.network).encode_text(tokens.to(self._device()))
+        return EncodedTexts(read, truncated)
+
+    def _device(self) -> torch.device:
+        return next(self.network.parameters()).device
 
 
 def build(name: str) -> tuple[nn.Module, int, bool]:

@@ -273,7 +273,8 @@ class Inception2015(Extractor):
 
         The original Inception Score was computed without the bias, and so are all its heirs.
         """
-        features = self.network(((pictures + 1) * 127.5 - 128) / 128)
+        levels = (pictures.to(self.network.fc.weight.device) + 1) * 127.5
+        features = self.network((levels - 128) / 128)
         return Features(features, features @ self.network.fc.weight.T)
 
 

@@ -103,6 +103,7 @@ class ImageNetTrunk(nn.Module):
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, ...]:
         """Five maps (B, C_k, H_k, W_k) of pictures (B, 3, H, W) in [-1, 1]."""
+        pictures = pictures.to(next(self.features.parameters()).device)
         shift, scale = (pictures.new_tensor(row).view(1, 3, 1, 1) for row in (SHIFT, SCALE))
         x = (pictures - shift) / scale
         maps: list[Tensor] = []

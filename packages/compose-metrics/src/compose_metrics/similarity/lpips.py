@@ -64,13 +64,13 @@ def perceptual_distance(
     a, b = checked(a), checked(b, "the reference pictures")
     if a.shape != b.shape:
         raise ShapeError("pictures cannot be compared", got=(tuple(a.shape), tuple(b.shape)))
-    total = torch.zeros(len(a), dtype=a.dtype, device=a.device)
+    shares: list[Tensor] = []
     for k, (x, y) in enumerate(zip(trunk(a), trunk(b), strict=True)):
         difference = (_unit(x) - _unit(y)) ** 2
         if heads is not None:
             difference = difference * heads[k].to(x).view(1, -1, 1, 1)
-        total = total + difference.sum(1).mean((1, 2))
-    return total
+        shares.append(difference.sum(1).mean((1, 2)))
+    return torch.stack(shares).sum(0)
 
 
 def _unit(x: Tensor) -> Tensor:
