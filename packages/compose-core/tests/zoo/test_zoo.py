@@ -106,6 +106,37 @@ def test_a_wrong_byte_is_refused_wherever_it_is(shelf, monkeypatch, where):
     zoo.resolve("toy-model", "merges.txt")  # other files can still be asked for
 
 
+@pytest.mark.parametrize(
+    "name", ["unet/model.safetensors.index.json", "added_tokens.json", "vae/config.json"]
+)
+def test_a_file_that_is_not_listed_is_refused(shelf, name):
+    weights = shelf.add()
+    (weights / name).parent.mkdir(exist_ok=True)
+    (weights / name).write_text("{}")
+    with pytest.raises(WeightsError, match="is wrong") as caught:
+        zoo.resolve("toy-model")
+    assert caught.value.remedy == "remove it" and "does not list" in str(caught.value)
+    (wrong,) = [f for f in zoo.verify("toy-model") if f.status == "wrong"]
+    assert wrong.name == name.removesuffix("/config.json")
+    assert zoo.resolve("toy-model", MODEL) == weights / MODEL  # one file: nothing else is loaded
+
+
+def test_a_link_to_an_unlisted_folder_is_refused(shelf, tmp_path):
+    weights = shelf.add()
+    (weights / "vae").symlink_to(tmp_path, target_is_directory=True)
+    with pytest.raises(WeightsError, match="vae is wrong"):
+        zoo.resolve("toy-model")
+
+
+def test_what_no_loader_reads_may_lie_beside_a_checkpoint(shelf):
+    weights = shelf.add()
+    for name in (".gitattributes", "README.md", "LICENSE", "unet/.note"):
+        (weights / name).write_text("text")
+    (weights / ".git").mkdir()
+    assert zoo.resolve("toy-model") == weights
+    assert {f.status for f in zoo.verify("toy-model")} == {"ok"}
+
+
 def test_every_flipped_bit_and_every_truncation_is_found(shelf):
     weights, manifest = shelf.add(), zoo.find("toy-model")
     generator = random.Random(0)

@@ -1,9 +1,9 @@
-"""Is this file the one that was published? Size and sha256 decide."""
+"""Is this folder the one that was published? Size and sha256 of every file decide."""
 
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from compose_core.errors import WeightsError
@@ -13,6 +13,9 @@ from compose_core.zoo.manifest import File, Manifest
 
 Status = Literal["ok", "recorded", "unpinned", "missing", "wrong"]
 
+_NOTHING = "no such file: the manifest does not list it"
+_LICENCES = frozenset({"LICENSE", "LICENSE.txt", "NOTICE", "NOTICE.txt"})
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -21,7 +24,8 @@ class Finding:
     Attributes:
         name: of the file.
         status: ``ok`` (as pinned), ``recorded`` (unpinned, and as it was when it was pulled),
-            ``unpinned`` (nothing to compare with), ``missing`` or ``wrong``.
+            ``unpinned`` (nothing to compare with), ``missing`` or ``wrong`` (other bytes, or a
+            file that the manifest does not list: loaders prefer some files to others).
         got: what was found, size or hash.
         expected: what should have been there.
     """
@@ -33,11 +37,12 @@ class Finding:
 
 
 def inspect(manifest: Manifest, folder: Path, *, fresh: bool = False) -> Iterator[Finding]:
-    """Compare each file of ``folder`` with the manifest; ``fresh`` reads all bytes again."""
-    known = recorded(manifest)
-    for file in manifest.files:
-        pin = file if file.pinned else known.get(file.name, file)
-        yield _inspect_file(folder / file.name, pin, was_pinned=file.pinned, fresh=fresh)
+    """Compare each file of ``folder`` with the manifest; ``fresh`` reads all bytes again.
+
+    Files that nobody loads may lie beside the listed ones: hidden ones, notes (``.md``), licences.
+    """
+    yield from _listed(manifest, folder, fresh=fresh)
+    yield from _unlisted(manifest, folder)
 
 
 def verify(
@@ -48,15 +53,18 @@ def verify(
     Raises:
         WeightsError: naming the file, what was expected and what was found.
     """
-    if only is not None:
-        manifest = manifest.model_copy(update={"files": (_entry(manifest, only),)})
-    for finding in inspect(manifest, folder, fresh=fresh):
+    if only is None:
+        findings = inspect(manifest, folder, fresh=fresh)
+    else:
+        part = manifest.model_copy(update={"files": (_entry(manifest, only),)})
+        findings = _listed(part, folder, fresh=fresh)
+    for finding in findings:
         if finding.status in ("missing", "wrong"):
             raise WeightsError(
                 f"{manifest.id}: {folder / finding.name} is {finding.status}.",
                 got=finding.got,
                 expected=finding.expected,
-                remedy=_remedy(manifest),
+                remedy="remove it" if finding.expected == _NOTHING else _remedy(manifest),
             )
 
 
@@ -105,6 +113,30 @@ def recorded(manifest: Manifest) -> dict[str, File]:
 def slot(manifest: Manifest) -> str:
     """The name of this checkpoint in the user's folder: one for each revision."""
     return f"{manifest.id}@{manifest.source.revision}" if manifest.source else manifest.id
+
+
+def _listed(manifest: Manifest, folder: Path, *, fresh: bool) -> Iterator[Finding]:
+    known = recorded(manifest)
+    for file in manifest.files:
+        pin = file if file.pinned else known.get(file.name, file)
+        yield _inspect_file(folder / file.name, pin, was_pinned=file.pinned, fresh=fresh)
+
+
+def _unlisted(manifest: Manifest, folder: Path) -> Iterator[Finding]:
+    """Whatever else lies in the manifest's own folders, other folders and links included."""
+    names = {file.name for file in manifest.files}
+    folders = {parent.as_posix() for name in names for parent in PurePosixPath(name).parents}
+    for inner in sorted(folders):
+        for path in sorted((folder / inner).glob("*")):
+            name = path.relative_to(folder).as_posix()
+            if name not in names | folders and not _harmless(path):
+                kind = "a folder" if path.is_dir() else "a file"
+                yield Finding(name, "wrong", kind, _NOTHING)
+
+
+def _harmless(path: Path) -> bool:
+    """Whether no loader looks at it."""
+    return path.name.startswith(".") or path.suffix == ".md" or path.name in _LICENCES
 
 
 def _inspect_file(path: Path, pin: File, *, was_pinned: bool, fresh: bool) -> Finding:
