@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import metadata
-from typing import Any
+from typing import Any, cast
 
 import measure
 import numpy as np
@@ -77,7 +77,7 @@ def with_singular_values(given: Tensor | Moments, s1: Tensor, s2: Tensor) -> flo
 
 def with_sqrtm(s1: Tensor, s2: Tensor) -> float:
     """Root of the whole matrix, of which only the trace is used (clean-fid, pytorch-fid)."""
-    root: Any = linalg.sqrtm((s1 @ s2).numpy())
+    root = cast(Any, linalg.sqrtm((s1 @ s2).numpy()))
     return float(root.diagonal().real.sum())
 
 
