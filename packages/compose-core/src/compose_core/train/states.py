@@ -76,8 +76,11 @@ def unpack_optimizer(
                 expected="no such parameter" if parameter is None else tuple(parameter.shape),
                 remedy="train in a new folder, or restore the task that made this checkpoint",
             )
-        # torch keeps step counters on the CPU, moments beside their parameter.
-        held = torch.empty_like(parameter, dtype=value.dtype).copy_(value) if value.ndim else value
+        # A fused optimiser wants all of it beside the parameter, the step counter included.
+        if value.ndim:
+            held = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+        else:
+            held = value.to(parameter.device)
         optimizer.state[parameter][moment] = held
 
 
