@@ -4,10 +4,12 @@ import copy
 
 import pytest
 import torch
+from accelerate import cpu_offload, cpu_offload_with_hook
 from diffusers import AutoencoderKL, AutoencoderTiny
 
 from compose_core.codec import Identity, Tiled, VAECodec, closed
 from compose_core.errors import ShapeError, UsageError
+from compose_core.testing.laws import check_restored
 
 
 def kl(**config):
@@ -113,21 +115,32 @@ def test_tiled_and_closed_equals_whole_and_closed():
 @torch.no_grad()
 def test_closing_is_undone_exactly_even_after_an_exception():
     vae = kl()
-    before = {
-        n: (m.padding, len(m._forward_pre_hooks))
-        for n, m in vae.named_modules()
-        if isinstance(m, torch.nn.Conv2d)
-    }
-    want = vae.decode(noise(1, 4, 4, 4)).sample
-    with pytest.raises(ZeroDivisionError), closed(vae, (True, True)):
-        raise ZeroDivisionError
-    after = {
-        n: (m.padding, len(m._forward_pre_hooks))
-        for n, m in vae.named_modules()
-        if isinstance(m, torch.nn.Conv2d)
-    }
-    assert after == before
-    assert torch.equal(vae.decode(noise(1, 4, 4, 4)).sample, want)
+    inside = []
+
+    def disturb():
+        with closed(vae, (True, True)):
+            inside.append(vae.decode(noise(1, 4, 4, 4)).sample)
+            raise ZeroDivisionError
+
+    check_restored(vae, lambda: vae.decode(noise(1, 4, 4, 4)).sample, disturb)
+    assert not torch.equal(inside[0], vae.decode(noise(1, 4, 4, 4)).sample)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("build", [kl, tiny])
+def test_an_offloaded_model_gets_its_input_where_its_hook_brings_it(build):
+    """`enable_model_cpu_offload`, with the meta device in the place of a GPU."""
+    for use, shape in (("encode", (1, 3, 16, 16)), ("decode", (1, 4, 4, 4))):
+        vae, _ = cpu_offload_with_hook(build(), torch.device("meta"))
+        assert getattr(VAECodec(vae), use)(noise(*shape)).device.type == "meta"
+
+
+@torch.no_grad()
+def test_a_model_offloaded_layer_by_layer_answers_where_it_was_asked():
+    """`enable_sequential_cpu_offload`: at rest its weights are on the meta device."""
+    want = VAECodec(kl()).decode(noise(1, 4, 4, 4))
+    got = VAECodec(cpu_offload(kl(), torch.device("cpu"))).decode(noise(1, 4, 4, 4))
+    torch.testing.assert_close(got, want)
 
 
 def test_identity_is_identity():

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from compose_core.errors import ShapeError, UsageError
 
-__all__ = ["Codec", "Identity", "Tiled", "VAECodec", "Wrap", "closed"]
+__all__ = ["Codec", "Identity", "Tiled", "VAECodec", "Wrap", "closed", "tile_side"]
 
 Wrap = tuple[bool, bool]
 """Whether (rows, columns) are closed: `(False, True)` joins the right edge to the left one."""
@@ -139,8 +139,11 @@ class VAECodec(Codec):
 
     def _enter(self, x: Tensor) -> Tensor:
         weight = next(self.vae.parameters())
-        # With offloading the weights rest elsewhere, and the hooks move the input themselves.
-        device = x.device if weight.device.type == "meta" else weight.device
+        # Offloaded weights rest elsewhere. A hook that brings the whole model to its own device
+        # leaves the input of `encode` and `decode` behind; hooks of single layers take it along.
+        device = getattr(getattr(self.vae, "_hf_hook", None), "execution_device", None)
+        if device is None:
+            device = x.device if weight.device.type == "meta" else weight.device
         return x.to(device, weight.dtype)
 
     def _affine(self, like: Tensor) -> tuple[Tensor | float, Tensor | float]:
@@ -181,6 +184,26 @@ def _circular_pad(rows: int, columns: int) -> Any:
         return (padded, *args[1:])
 
     return pad
+
+
+def tile_side(
+    cells: tuple[int, int], trained: tuple[int, int], tiling: bool = False
+) -> int | None:
+    """Side of the tiles for a canvas of latent `cells`; None where it is decoded at once.
+
+    A canvas is tiled when a side is more than four times what the model was trained on. Tiles are
+    twice as large as that, so that norms and attention see more than they ever did.
+
+    Args:
+        cells: (h, w) of the canvas.
+        trained: (h, w) that the model was trained on.
+        tiling: Tile whatever does not fit in one tile of the trained size.
+    """
+    side = max(trained)
+    if tiling:
+        return side if max(cells) > side else None
+    large = any(n > 4 * t for n, t in zip(cells, trained, strict=True))
+    return 2 * side if large else None
 
 
 class Tiled(Codec):
