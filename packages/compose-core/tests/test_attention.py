@@ -10,6 +10,7 @@ from diffusers.models.attention_processor import AttnProcessor
 
 from compose_core.attention import inject, layers, record
 from compose_core.errors import ShapeError, UsageError
+from compose_core.testing.laws import check_restored
 
 TEXT, TOKENS = 16, 5
 
@@ -38,18 +39,6 @@ def inputs(batch=2, size=(8, 8), seed=0):
 
 def call(unet, x, t, text):
     return unet(x, t, encoder_hidden_states=text).sample
-
-
-def snapshot(unet):
-    state = {k: v.clone() for k, v in unet.state_dict().items()}
-    return state, dict(unet.attn_processors), {n: set(m.__dict__) for n, m in unet.named_modules()}
-
-
-def assert_untouched(unet, before):
-    state, processors, attributes = before
-    assert all(torch.equal(state[k], v) for k, v in unet.state_dict().items())
-    assert all(unet.attn_processors[k] is v for k, v in processors.items())
-    assert {n: set(m.__dict__) for n, m in unet.named_modules()} == attributes
 
 
 @torch.no_grad()
@@ -103,26 +92,39 @@ def test_rows_of_a_classifier_free_batch_are_those_of_the_conditional_alone(unet
         torch.testing.assert_close(half[name], alone[name], atol=1e-5, rtol=1e-4)
 
 
+@torch.no_grad()
 @pytest.mark.parametrize("where", [None, lambda name, module: True])
 def test_the_model_is_restored_bit_for_bit_after_an_exception(unet, where):
-    before = snapshot(unet)
-    with torch.no_grad():
-        want = call(unet, *inputs())
-    with pytest.raises(ZeroDivisionError), record(unet, where), inject(unet, torch.zeros(1)):
-        with torch.no_grad():
+    def disturb():
+        with pytest.raises(ZeroDivisionError), record(unet, where), inject(unet, torch.ones(1)):
             call(unet, *inputs())
-        raise ZeroDivisionError
-    assert_untouched(unet, before)
-    with torch.no_grad():
-        assert torch.equal(call(unet, *inputs()), want)
+            raise ZeroDivisionError
+
+    check_restored(unet, lambda: call(unet, *inputs()), disturb)
 
 
+@torch.no_grad()
 def test_a_failure_inside_the_layer_restores_the_model(unet):
-    before = snapshot(unet)
-    with pytest.raises(ShapeError, match="does not fit"):
-        with inject(unet, torch.zeros(3)), torch.no_grad():
+    def disturb():
+        with pytest.raises(ShapeError, match="does not fit"), inject(unet, torch.zeros(3)):
             call(unet, *inputs())
-    assert_untouched(unet, before)
+
+    check_restored(unet, lambda: call(unet, *inputs()), disturb)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("size", ["auto", "max", 1, 2])
+def test_sliced_attention_is_refused_with_the_remedy(unet, size):
+    """A slice holds some heads of some rows: its maps would be taken for those of all."""
+    unet = copy.deepcopy(unet)
+    unet.set_attention_slice(size)
+    for steer in (record(unet), inject(unet, torch.zeros(1))):
+        with pytest.raises(UsageError, match="set_default_attn_processor"), steer:
+            call(unet, *inputs(batch=3))
+    unet.set_default_attn_processor()
+    with record(unet) as maps:
+        call(unet, *inputs(batch=3))
+    assert all(value.shape[:2] == (3, 2) for value in maps.values())
 
 
 def test_gradients_reach_the_input_only_when_asked(unet):

@@ -6,9 +6,10 @@ explicitly, `A = softmax(q k^T / sqrt(d) + bias)`, and keep `A`; all other layer
 may be nested in either order.
 
 The mechanism: the `forward` of a chosen layer runs under a `TorchFunctionMode` that intercepts
-its first softmax or fused attention call. Attention processors are never replaced, so any
-processor of diffusers works, weights of adapters stay where they are, and leaving the block puts
-back the exact objects that were there.
+its first softmax or fused attention call. Attention processors are never replaced, so weights of
+adapters stay where they are, and leaving the block puts back the exact objects that were there.
+Any processor works that attends for the whole batch at once, with torch's softmax or its fused
+attention. Sliced attention (`enable_attention_slicing`) and xFormers do not, and are refused.
 """
 
 from __future__ import annotations
@@ -282,7 +283,8 @@ def record(
         The maps: (B, heads, queries, tokens), each query's row summing to 1 over the tokens.
 
     Raises:
-        UsageError: No layer matches, or a chosen layer ran without an attention to intercept.
+        UsageError: No layer matches; or, when it runs, a chosen layer attends in slices or
+            without a call to intercept.
     """
     chosen = layers(module, where)
     maps = AttentionMaps(chosen)
@@ -310,7 +312,7 @@ def inject(module: nn.Module, bias: Bias, where: Where = None) -> Generator[None
         where: Which layers; see `Where`.
 
     Raises:
-        UsageError: No layer matches.
+        UsageError: As `record`.
         ShapeError: The bias does not broadcast to a layer's logits (raised when the layer runs).
     """
     with _tapped(layers(module, where), lambda name, heads: _Tap(name, heads, bias=bias)):
@@ -331,19 +333,25 @@ def _tapped_forward(
     inner = layer.forward
 
     def forward(*args: Any, **kwargs: Any) -> Any:
+        if hasattr(getattr(layer, "processor", None), "slice_size"):
+            raise _unreachable(name, layer)
         mode = tap(name, int(cast(Any, layer).heads))
         with mode:
             out = inner(*args, **kwargs)
         if not mode.done:
-            raise UsageError(
-                f"the attention of layer {name!r} could not be reached",
-                got=type(getattr(layer, "processor", None)).__name__,
-                expected="a processor built on scaled_dot_product_attention or softmax",
-                remedy="call `unet.set_default_attn_processor()` first",
-            )
+            raise _unreachable(name, layer)
         return out
 
     return forward
+
+
+def _unreachable(name: str, layer: nn.Module) -> UsageError:
+    return UsageError(
+        f"the attention of layer {name!r} could not be reached",
+        got=type(getattr(layer, "processor", None)).__name__,
+        expected="a processor that calls scaled_dot_product_attention or softmax once for all",
+        remedy="call `unet.set_default_attn_processor()` first, and leave attention slicing off",
+    )
 
 
 def _override_forward(layer: nn.Module, forward: Callable[..., Any]) -> Callable[[], None]:
