@@ -175,6 +175,18 @@ def test_levels_expand_and_join():
         joined.expand(2)
 
 
+def test_too_many_steps_for_leading_spacing_are_explained():
+    """Diffusers makes these times, and fails at the first step."""
+    schedule = DiscreteVP.from_config({**STABLE, "steps_offset": 1})
+    assert schedule.times(999)[0] == 999
+    with pytest.raises(ScheduleError, match="1000 steps do not fit") as found:
+        schedule.times(1000)
+    assert found.value.remedy is not None and "trailing" in found.value.remedy
+    assert schedule.times(1000, spacing="trailing")[0] == 999
+    with pytest.raises(ScheduleError, match="do not fit"):
+        DiscreteVP.from_config({**STABLE, "steps_offset": 100}).times(50)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -186,6 +198,9 @@ def test_levels_expand_and_join():
         lambda: DiscreteVP.from_config({"_class_name": "FlowMatchEulerDiscreteScheduler"}),
         lambda: SCHEDULES[0].level(-0.1),
         lambda: SCHEDULES[0].level(torch.tensor([3.0, 1000.0])),
+        lambda: SCHEDULES[0].level(math.nan),
+        lambda: KarrasVE().level(torch.tensor([1.0, math.nan])),
+        lambda: Rectified().level(math.nan),
         lambda: SCHEDULES[0].levels(0),
         lambda: SCHEDULES[0].levels(1001),
         lambda: DiscreteVP.from_config({**STABLE, "steps_offset": 1}).levels(1000),

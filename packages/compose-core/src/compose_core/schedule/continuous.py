@@ -49,8 +49,10 @@ class KarrasVE(Schedule):
     def level(self, t: Tensor | float) -> Level:
         """The level with `sigma = t`; any `t >= 0`."""
         sigma = as_time(t)
-        if bool((sigma < 0).any()):
-            raise ScheduleError("a noise level is negative", got=t, expected="sigma >= 0")
+        if not bool((sigma >= 0).all()):
+            raise ScheduleError(
+                "impossible noise level", got=numbers(sigma), expected="sigma >= 0"
+            )
         return Level(torch.ones_like(sigma), sigma, sigma)
 
     def match(self, level: Level) -> Level:
@@ -100,7 +102,7 @@ class Rectified(Schedule):
     def level(self, t: Tensor | float) -> Level:
         """The level with `sigma = t`, `t` in [0, 1]."""
         t = as_time(t)
-        if bool(((t < 0) | (t > 1)).any()):
+        if not bool(((t >= 0) & (t <= 1)).all()):
             raise ScheduleError("time outside the flow", got=numbers(t), expected="0 <= t <= 1")
         return Level(1 - t, t, t)
 

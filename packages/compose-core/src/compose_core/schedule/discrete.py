@@ -99,7 +99,7 @@ class DiscreteVP(Schedule):
     def level(self, t: Tensor | float) -> Level:
         """The level at `t` in [0, T-1]; exact at integers, log-SNR interpolated between."""
         t = as_time(t)
-        if bool(((t < 0) | (t > len(self) - 1)).any()):
+        if not bool(((t >= 0) & (t <= len(self) - 1)).all()):
             raise ScheduleError(
                 "time outside the schedule", got=numbers(t), expected=f"0 <= t <= {len(self) - 1}"
             )
@@ -143,7 +143,8 @@ class DiscreteVP(Schedule):
         """The times that a sampler of so many steps visits, noisy first.
 
         Raises:
-            ScheduleError: More steps than times, or an offset that leaves the schedule.
+            ScheduleError: More steps than times, or an offset that leaves the schedule (`leading`
+                with offset 1 has no room for T steps).
         """
         check_steps(steps, most=len(self))
         spacing = spacing or self.spacing
@@ -153,6 +154,13 @@ class DiscreteVP(Schedule):
             times = np.round(len(self) - np.arange(steps) * (len(self) / steps)) - 1
         else:
             times = np.linspace(0, len(self) - 1, steps).round()[::-1]
+        if times[0] > len(self) - 1:
+            raise ScheduleError(
+                f"{steps} steps do not fit in the schedule with leading spacing",
+                got=f"a first time of {times[0]} (steps_offset = {self.steps_offset})",
+                expected=f"at most {len(self) - 1}",
+                remedy='take fewer steps, or spacing "trailing"',
+            )
         return tuple(int(t) for t in times)
 
     def levels(self, steps: int, *, spacing: Spacing | None = None) -> tuple[Level, ...]:
