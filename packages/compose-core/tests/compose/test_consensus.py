@@ -247,6 +247,45 @@ def test_uncovered_cells_are_refused():
         Consensus(Gaussian(0.0, 1.0), [empty])(noise(1, 2, 3, 4, 5), LEVEL)
 
 
+def test_a_cell_without_trust_is_refused_whatever_the_view():
+    """Under a blend a weight of zero would leave the prediction of its cells at zero."""
+    blend, x_t = Blend(torch.stack([torch.ones(4, 5), -torch.ones(4, 5)])), noise(1, 2, 3, 4, 5)
+    holed = torch.ones(4, 5)
+    Consensus(Gaussian(0.0, 1.0), [blend], [holed])(x_t, LEVEL)
+    holed[1, 2] = 0
+    with pytest.raises(ShapeError, match="6 of 120 cells"):
+        Consensus(Gaussian(0.0, 1.0), [blend], [holed])(x_t, LEVEL)
+    whole = [Gaussian(0.0, 1.0)] * 2, [blend, Window((0, 0), (4, 5))], [holed, torch.ones(4, 5)]
+    Consensus(*whole)(x_t, LEVEL)
+
+
+def test_contrasts_cover_what_they_show():
+    """The columns of this view sum to zero; with the mean it shows every cell."""
+
+    class Differences(View):
+        def observe(self, x):
+            return x - x.roll(1, -1)
+
+        def adjoint(self, y, shape):
+            return y - y.roll(-1, -1)
+
+        def weight(self, shape):
+            return torch.full(tuple(shape), 2.0, dtype=torch.float64)
+
+    x0 = noise(1, 2, 10)
+    parts, views = [Says(x0 - x0.roll(1, -1)), Says(x0)], [Differences(), Whole()]
+    none = [torch.ones(10), torch.zeros(10)]  # the mean is open: the solution of least norm
+    actual = Consensus(parts, views, none)(noise(1, 2, 10), LEVEL).x0
+    assert_close(actual, x0 - x0.mean(-1, keepdim=True), "least norm")
+
+
+def test_weights_that_overflow_are_refused():
+    """Their sum is infinite, and every share of it zero."""
+    huge = [torch.full((6,), 1.5e308, dtype=torch.float64)] * 2
+    with pytest.raises(ShapeError, match="too large"):
+        Consensus(Gaussian(0.0, 1.0), cover(10, 6, 4), huge)(noise(1, 1, 10), LEVEL)
+
+
 def test_wrong_use_is_explained():
     part, x_t = Gaussian(0.0, 1.0), noise(1, 1, 10)
     views = cover(10, 6, 4)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import reduce
 from typing import Any, Literal, final
 
-import torch
 from torch import Tensor
 
 from compose_core.compose.composer import Composer
@@ -15,7 +13,7 @@ from compose_core.compose.least_squares import (
     agree,
     partition,
     raw_weights,
-    require_cover,
+    require_trust,
 )
 from compose_core.denoiser import Denoiser
 from compose_core.errors import UsageError
@@ -81,8 +79,7 @@ class Consensus(Composer):
         if all(view.crops for view in self.views):
             weights = partition(self.views, weights, x_t)
         else:
-            seen = [view.weight(x_t.shape[2:]) for view in self.views]
-            require_cover(reduce(torch.add, seen))
+            require_trust(self.views, weights, x_t)
         return tuple(w.to(x_t) for w in weights)
 
     def merge(

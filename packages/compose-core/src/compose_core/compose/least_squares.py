@@ -66,12 +66,42 @@ def partition(views: Sequence[View], weights: Sequence[Tensor], x: Tensor) -> li
     return [w / view.observe(total) for view, w in zip(views, weights, strict=True)]
 
 
-def require_cover(total: Tensor) -> None:
-    """Refuse a canvas that has cells without any weight.
+def require_trust(views: Sequence[View], weights: Sequence[Tensor], x: Tensor) -> None:
+    """Refuse a canvas with cells that no view shows with a positive weight.
+
+    Such a cell is a zero column of every :math:`W_i A_i`. For random numbers `u`,
+    :math:`A_i' W_i u` is zero there and, with probability one, nowhere else, whatever the signs
+    in :math:`A_i`.
+
+    Args:
+        views: Any views.
+        weights: From `raw_weights`.
+        x: A canvas `(B, C, *spatial)`; only its shape matters.
 
     Raises:
         ShapeError: There are some.
     """
+    generator = torch.Generator().manual_seed(0)
+    total = torch.zeros((), dtype=torch.float64)
+    for view, w in zip(views, weights, strict=True):
+        u = 1 + torch.rand(view.observe(x).shape, generator=generator, dtype=torch.float64)
+        total = total + view.adjoint(w * u, x.shape[2:]).abs()
+    require_cover(total)
+
+
+def require_cover(total: Tensor) -> None:
+    """Refuse a canvas that has cells without any weight, or with more than a number can hold.
+
+    Raises:
+        ShapeError: There are some.
+    """
+    if not bool(torch.isfinite(total).all()):
+        raise ShapeError(
+            "the weights of the views are too large to be added",
+            got=f"{int((~torch.isfinite(total)).sum())} of {total.numel()} sums not finite",
+            expected="finite sums",
+            remedy="make all of them smaller: only their ratios matter",
+        )
     bare = int((total <= 0).sum())
     if bare:
         raise ShapeError(
