@@ -84,7 +84,7 @@ def with_sqrtm(s1: Tensor, s2: Tensor) -> float:
 def with_numpy(s1: Tensor, s2: Tensor) -> float:
     """Eigenvalues of the unsymmetric product (torch-fidelity)."""
     values = np.linalg.eigvals((s1 @ s2).numpy()).astype("complex128")
-    return float(np.sqrt(values).real.sum())
+    return float(np.real(np.sqrt(values)).sum())
 
 
 def with_torch(s1: Tensor, s2: Tensor) -> float:
