@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from compose_core.conditions import Box, Depth, LabelMap, Mask
+from compose_core.conditions import Box, Depth, LabelMap, Mask, Text
 from compose_core.errors import SceneError
-from compose_core.scene import Layer, Proxy, Scene, visible
+from compose_core.scene import Assets, Layer, Proxy, Scene, visible
 from compose_core.scene import resolve as resolve_module
 
 
@@ -89,3 +89,45 @@ def test_without_a_renderer_the_package_is_named(monkeypatch):
     with pytest.raises(SceneError, match="nothing here can render") as caught:
         scene(Layer(name="a", proxy=proxy())).conditions()
     assert "compose-worlds" in caught.value.remedy
+
+
+@pytest.mark.usefixtures("with_proxies")
+def test_when_all_proxies_are_out_of_sight_that_is_what_is_said():
+    with pytest.raises(SceneError, match="proxy of layer 'a' is outside"):
+        scene(Layer(name="a", proxy=proxy("nothing"))).conditions()
+
+
+def test_a_depth_without_order_is_zero_everywhere(monkeypatch):
+    def flat(camera, proxies, width, height):
+        return [{"mask": np.ones((8, 8)), "depth": np.full((8, 8), 0.25)} for _ in proxies]
+
+    monkeypatch.setattr(resolve_module, "_resolver", lambda: flat)
+    (found,) = [
+        c for c in scene(Layer(name="a", proxy=proxy())).conditions()["a"] if isinstance(c, Depth)
+    ]
+    assert not found.values.any()
+
+
+def test_a_layer_inherits_the_negative_of_the_scene_unless_it_has_one():
+    layers = [Layer(name=str(i), prompt="y", negative=n) for i, n in enumerate((None, "", "z"))]
+    made = Scene(canvas=(8, 8), prompt="x", negative="blur", layers=layers)
+    found = [
+        c.negative for made in made.conditions().values() for c in made if isinstance(c, Text)
+    ]
+    assert found == ["blur", "", "z"]
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b'{"a": [0, 0], "a": [1, 1]}', "twice"),
+        (b'{"a": null}', "holds no points"),
+        (b'{"a": [NaN, 0]}', "not JSON"),
+        (b"[1]", "holds no points"),
+    ],
+)
+def test_keypoints_are_read_as_strictly_as_a_scene(data, message):
+    made = scene(Layer(name="a", keypoints="k.json"))
+    with pytest.raises(SceneError, match=message):
+        made.with_assets(Assets({"k.json": data}))
+    made.with_assets(Assets({"k.json": b'\xef\xbb\xbf{"a": [0, 0], "b": null}'}))

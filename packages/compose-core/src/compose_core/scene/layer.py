@@ -96,9 +96,9 @@ class Layer(Strict):
     prompt: Prompt | None = None
     """What it should be, in words."""
     negative: Prompt | None = None
-    """What it should not become; in place of the scene's."""
+    """What it should not become; in place of the scene's, so "" switches that off."""
     box: Annotated[tuple[float, float, float, float], Field(strict=False)] | None = None
-    """Left, top, right, bottom as fractions of the canvas."""
+    """Left, top, right, bottom as fractions of the canvas; a mask or proxy rules instead."""
     z: World = 0.0
     """Place in depth: larger is nearer; layers of equal z are in the order of the file."""
     weight: Annotated[float, Field(ge=0, le=1000)] = 1.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tomllib
 from collections.abc import Callable, Mapping
 from difflib import SequenceMatcher
@@ -13,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from compose_core.errors import SceneError
 from compose_core.images import read_bytes
+from compose_core.scene import strict_json
 from compose_core.scene.assets import Assets
 from compose_core.scene.layer import Camera, Layer, Proxy, short
 from compose_core.scene.model import Scene
@@ -102,7 +102,7 @@ def _parse(text: str | bytes, fmt: Format) -> dict[str, Any]:
             got=f"{len(text) / 2**20:.1f} MiB",
             expected=f"at most {MAX_TEXT // 2**20} MiB",
         )
-    parsers: dict[str, Callable[[str], Any]] = {"toml": tomllib.loads, "json": _json}
+    parsers: dict[str, Callable[[str], Any]] = {"toml": tomllib.loads, "json": strict_json.parse}
     try:
         decoded = text if isinstance(text, str) else text.decode("utf-8-sig")
         data = parsers[fmt](decoded)
@@ -119,24 +119,6 @@ def _parse(text: str | bytes, fmt: Format) -> dict[str, Any]:
             expected="a table with version, canvas, prompt and layers",
         )
     return cast("dict[str, Any]", data)
-
-
-def _json(text: str) -> Any:
-    return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """JSON allows a key twice and keeps the last; here that is an error, as in TOML."""
-    result: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in result:
-            raise ValueError(f"the key {key!r} appears twice")
-        result[key] = value
-    return result
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a number that JSON knows")
 
 
 def _explain(error: ValidationError, data: Mapping[str, Any]) -> NoReturn:

@@ -130,12 +130,15 @@ class Scene(Strict):
     def conditions(self) -> dict[str, tuple[Condition, ...]]:
         """What each layer asks for, by its name, with files decoded and proxies rendered.
 
-        Masks, depths and segments have the size of the canvas. Proxies need ``compose-worlds``.
+        Masks, depths and segments have the size of the canvas. A layer without a negative prompt
+        has that of the scene. Proxies need ``compose-worlds``.
 
         Raises:
             SceneError: a file or a proxy cannot be used.
         """
-        return resolve.conditions(self.layers, self.camera, self.assets, self.canvas)
+        return resolve.conditions(
+            self.layers, self.camera, self.assets, self.canvas, negative=self.negative
+        )
 
     def regions(self, height: int, width: int) -> dict[str, Array]:
         """How much of each cell (height, width) each layer wants, in [0, 1], from back to front.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from importlib.metadata import entry_points
@@ -35,6 +34,7 @@ from compose_core.images import (
     read_mask,
     read_segments,
 )
+from compose_core.scene import strict_json
 from compose_core.scene.assets import Assets
 from compose_core.scene.layer import FILES, Camera, Layer, Proxy, short
 
@@ -59,13 +59,18 @@ class ProxyResolver(Protocol):
 
 
 def conditions(
-    layers: Sequence[Layer], camera: Camera | None, assets: Assets, canvas: tuple[int, int]
+    layers: Sequence[Layer],
+    camera: Camera | None,
+    assets: Assets,
+    canvas: tuple[int, int],
+    *,
+    negative: str = "",
 ) -> dict[str, tuple[Condition, ...]]:
     """What each layer asks for, by its name; see `Scene.conditions`."""
     rendered = _from_proxies(layers, camera or Camera(), canvas)
     return {
         layer.name: (
-            *_from_fields(layer),
+            *_from_fields(layer, negative),
             *from_files(layer, assets, canvas),
             *_without_doubles(layer, rendered.get(layer.name, ())),
         )
@@ -78,10 +83,11 @@ def _without_doubles(layer: Layer, found: Sequence[Condition]) -> list[Condition
     return [condition for condition in found if condition.kind not in layer.used]
 
 
-def _from_fields(layer: Layer) -> list[Condition]:
+def _from_fields(layer: Layer, inherited: str) -> list[Condition]:
     found: list[Condition] = [Position(layer.z)]
     if layer.prompt is not None:
-        found.append(Text(layer.prompt, layer.negative or ""))
+        negative = inherited if layer.negative is None else layer.negative
+        found.append(Text(layer.prompt, negative))
     if layer.box is not None:
         found.append(Box(*layer.box))
     return found
@@ -127,17 +133,19 @@ def _keypoints(data: bytes, what: str) -> Keypoints:
     """``{"head": [0.5, 0.2], ...}``: fractions of the canvas; null for an unknown point."""
     example = '{"head": [0.5, 0.2], "left hand": [0.3, 0.6]}, as fractions of the canvas'
     try:
-        points = json.loads(data.decode("utf-8"))
+        points = strict_json.parse(data.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise SceneError(f"{what} is not JSON", got=error, expected=example) from error
-    if not isinstance(points, dict) or not points:
+    named = cast("dict[str, object]", points) if isinstance(points, dict) else {}
+    found = {
+        name: _point(name, point, what, example)
+        for name, point in named.items()
+        if point is not None
+    }
+    if not found:
         raise SceneError(
             f"{what} holds no points", got=short(cast(object, points)), expected=example
         )
-    found: dict[str, tuple[float, float]] = {}
-    for name, point in cast("dict[str, object]", points).items():
-        if point is not None:
-            found[name] = _point(name, point, what, example)
     return Keypoints(found)
 
 
@@ -175,6 +183,8 @@ def _from_proxies(
     if not pairs:
         return {}
     rendered = _resolver()(camera, [proxy for _, proxy in pairs], *canvas)
+    for (layer, proxy), labels in zip(pairs, rendered, strict=True):
+        _in_sight(layer, proxy, labels["mask"])
     depths = _common_scale([labels["depth"] for labels in rendered])
     return {
         layer.name: _labels(layer, {**labels, "depth": depth})
@@ -183,21 +193,29 @@ def _from_proxies(
 
 
 def _common_scale(depths: Sequence[NDArray[Any]]) -> list[Array]:
-    """Stretch the depths of all proxies to [0, 1] together: their order must survive."""
+    """Stretch the depths of all proxies to [0, 1] together: their order must survive.
+
+    Where all is equally far, as on a canvas of one pixel, there is no order: zeros.
+    """
     together = np.stack([np.asarray(depth, np.float32) for depth in depths])
+    if together.max() == together.min():
+        return list(np.zeros_like(together))
     return list(check_depth(together, "the depth of the proxies"))
+
+
+def _in_sight(layer: Layer, proxy: Proxy, mask: NDArray[Any]) -> None:
+    if not mask.max() > 0:
+        raise SceneError(
+            f"the proxy of layer {layer.name!r} is outside the picture",
+            got=proxy,
+            remedy="move it into the camera's view: larger z is farther, y is up",
+        )
 
 
 def _labels(layer: Layer, labels: Mapping[str, NDArray[Any]]) -> list[Condition]:
     """Conditions of one proxy; its box is that of its silhouette."""
     what = f"the proxy of layer {layer.name!r}"
     mask = np.asarray(labels["mask"], np.float32)
-    if not mask.max() > 0:
-        raise SceneError(
-            f"{what} is outside the picture",
-            got=layer.proxy,
-            remedy="move it into the camera's view: larger z is farther, y is up",
-        )
     found: list[Condition] = [Mask(check_mask(mask, what)), _bounds(mask)]
     for name, values in labels.items():
         match name:
