@@ -3,7 +3,7 @@
 A trace is one safetensors file: tensors named `0007/x0`, and a JSON header with what describes
 the run. `Trace.picture` draws it: a row for each name, a column for each step; scalars as curves.
 
-Composers take part by having a method `traced(state) -> Mapping[str, Tensor]`.
+Denoisers take part by `Denoiser.traced`, and by `Denoiser.inner` show what they are made of.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any, cast
 
 import torch
 from PIL import Image, ImageDraw
@@ -21,37 +21,23 @@ from safetensors.torch import save_file  # pyright: ignore[reportUnknownVariable
 from torch import Tensor
 from torch.nn import functional as F
 
-from compose_core.compose import Composer
+from compose_core.denoiser import Denoiser, State
 from compose_core.errors import ComposeError, UsageError
 
-__all__ = ["Trace", "Traceable", "collect"]
+__all__ = ["Trace", "collect"]
 
 _HEADER = "compose.trace"
 _FORMAT = 1
 
 
-@runtime_checkable
-class Traceable(Protocol):
-    """A denoiser that has something to show."""
+def collect(denoiser: Denoiser, state: State, prefix: str = "") -> dict[str, Tensor]:
+    """What a denoiser and all that is inside it have to show.
 
-    def traced(self, state: Any) -> Mapping[str, Tensor]:
-        """Named tensors of its state worth looking at, batch axis first where there is one."""
-        ...
-
-
-def collect(denoiser: object, state: Any, prefix: str = "") -> dict[str, Tensor]:
-    """What a denoiser and, for a composer, all its parts have to show.
-
-    The state of a composer is the pair (own, states of the parts); names of parts are prefixed
-    with their position, `1.0.weights`.
+    What is inside is prefixed with its name: `1.cond.0.weights`.
     """
-    found: dict[str, Tensor] = {}
-    if isinstance(denoiser, Traceable):
-        found |= {f"{prefix}{name}": t for name, t in denoiser.traced(state).items()}
-    if isinstance(denoiser, Composer):
-        _, states = state
-        for i, (part, own) in enumerate(zip(denoiser.denoisers, states, strict=True)):
-            found |= collect(part, own, f"{prefix}{i}.")
+    found = {f"{prefix}{name}": value for name, value in denoiser.traced(state).items()}
+    for name, part, own in denoiser.inner(state):
+        found |= collect(part, own, f"{prefix}{name}.")
     return found
 
 
@@ -108,8 +94,12 @@ class Trace:
         try:
             save_file(tensors, partial, metadata={_HEADER: json.dumps(header)})
             os.replace(partial, path)
-        except OSError as error:
-            raise ComposeError("the trace could not be written", got=error) from error
+        except (OSError, SafetensorError) as error:  # safetensors wraps errors of the system
+            raise ComposeError(
+                "the trace cannot be written",
+                got=f"{path}: {error}",
+                remedy="free some space, or choose another folder",
+            ) from error
         finally:
             partial.unlink(missing_ok=True)
         return path
@@ -131,15 +121,22 @@ class Trace:
         return trace
 
     def picture(
-        self, names: Iterable[str] | None = None, *, columns: int = 8, cell: int = 64
+        self,
+        names: Iterable[str] | None = None,
+        *,
+        columns: int = 8,
+        cell: int = 64,
+        limit: int = 40,
     ) -> Image.Image:
         """Draw the trace: a row per name, up to `columns` steps spread evenly from left to right.
+
+        Without `names`, the first `limit` are drawn: a wide canvas has many windows.
 
         Scalars become a curve over all steps; tensors with two spatial axes become a picture of
         their first sample: three channels as colours, any other number as the mean, blue (low)
         to yellow (high) over the row's own range.
         """
-        rows = list(self.names if names is None else names)
+        rows = list(self.names[:limit] if names is None else names)
         if not rows:
             raise UsageError("the trace is empty")
         label = 14

@@ -80,6 +80,12 @@ class Composer(Denoiser, ABC):
         states = tuple(part.adapt(kept, x, step) for part, kept, x in seen)
         return self.adapt_own(own, states, x_t, step), states
 
+    def inner(self, state: State) -> Iterable[tuple[str, Denoiser, State]]:
+        """The parts, by their position."""
+        _, states = state
+        each = enumerate(zip(self.denoisers, states, strict=True))
+        return [(str(i), part, own) for i, (part, own) in each]
+
     def queries(self, x_t: Tensor, level: Level, state: State) -> Questions:
         """The questions of each part."""
         _, states = state

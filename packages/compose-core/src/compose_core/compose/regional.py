@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, final
 
 import torch
 from torch import Tensor
 
 from compose_core.compose.composer import Composer
-from compose_core.denoiser import Denoiser
+from compose_core.denoiser import Denoiser, State
 from compose_core.errors import ShapeError
 from compose_core.noise import Generators
 from compose_core.prediction import Prediction
@@ -72,6 +72,11 @@ class Regional(Composer):
                 remedy="resize them to the size of the latents",
             )
         return masks
+
+    def traced(self, state: State) -> Mapping[str, Tensor]:
+        """The mask of each part, under the name of the part."""
+        own, _ = state
+        return {f"{i}.share": mask for i, mask in enumerate(own)}
 
     def merge(
         self, predictions: Sequence[Prediction], x_t: Tensor, level: Level, own: Any

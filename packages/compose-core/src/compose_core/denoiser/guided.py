@@ -10,6 +10,7 @@ coefficients sum to one, so the same formula holds for eps, velocity and score.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal, final
 
 from torch import Tensor
@@ -62,6 +63,11 @@ class Guided(Denoiser):
         """Both sides adapt."""
         cond, uncond = state
         return self.cond.adapt(cond, x_t, step), self.uncond.adapt(uncond, x_t, step)
+
+    def inner(self, state: State) -> Iterable[tuple[str, Denoiser, State]]:
+        """Both sides."""
+        cond, uncond = state
+        return [("cond", self.cond, cond), ("uncond", self.uncond, uncond)]
 
     def queries(self, x_t: Tensor, level: Level, state: State) -> Questions:
         """What `cond` asks, and what `uncond` asks unless the scale leaves nothing of it."""

@@ -8,7 +8,7 @@ is explicit: `init` makes it, `adapt` moves it once per step, and nothing else c
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -90,6 +90,17 @@ class Denoiser(nn.Module, ABC):
     def adapt(self, state: State, x_t: Tensor, step: Step) -> State:
         """The state for this step, moved once before its predictions."""
         return state
+
+    def inner(self, state: State) -> Iterable[tuple[str, Denoiser, State]]:
+        """The denoisers inside this one, each with a name and its part of the state.
+
+        Whoever looks at a composition from outside, such as a trace, walks down through this.
+        """
+        return ()
+
+    def traced(self, state: State) -> Mapping[str, Tensor]:
+        """Named tensors of the state worth looking at, batch axis first where there is one."""
+        return {}
 
     @abstractmethod
     def queries(self, x_t: Tensor, level: Level, state: State) -> Questions:
