@@ -1,5 +1,6 @@
 """The regional baseline: masks, bootstrapping, windows."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -12,8 +13,10 @@ from compose_core.evaluate import Local, leaves
 from compose_core.regional import Bootstrapped, RegionalMethod, palette, soften
 from compose_core.sampler import DDIM
 from compose_core.scene import build
+from compose_core.scene.remarks import contradicted, doubled
 from compose_core.testing import laws
 from compose_core.testing.folders import tiny_stable_diffusion
+from compose_core.trace import collect
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +114,18 @@ def test_the_shared_negative_is_asked_once(model):
     assert len(distinct(asked(plan(model, own, bootstrap=0.0).denoiser, x, level))) == 5
 
 
+def test_an_empty_negative_of_a_layer_switches_that_of_the_scene_off(model):
+    x, level = noise(1, 4, 16, 16), model.schedule.level(500.0)
+    counts = [
+        len(distinct(asked(plan(model, made, bootstrap=0.0).denoiser, x, level)))
+        for made in (
+            scene(LEFT, negative="blur"),
+            scene({**LEFT, "negative": ""}, negative="blur"),
+        )
+    ]
+    assert counts == [3, 4]
+
+
 def test_without_guidance_no_negative_is_asked(model):
     x, level = noise(1, 4, 16, 16), model.schedule.level(500.0)
     denoiser = plan(model, scene(LEFT, RIGHT), guidance=1.0, bootstrap=0.0).denoiser
@@ -140,6 +155,15 @@ def test_the_background_is_a_plain_colour_at_the_level_of_the_question(model):
     assert (colours - colour).abs().amax(1).min() < 1e-5
     clean = boot._seen(x, now.next, state.ground)
     assert not torch.equal(clean, seen)
+
+
+def test_a_window_on_the_soft_rim_of_a_region_does_not_take_it_for_the_object():
+    region = torch.zeros(4, 12)
+    region[:, :6], region[:, 6] = 1.0, 0.05
+    rim = Bootstrapped(Gaussian(0.0, 1.0), region[:, 6:], noise(27, 3), 0.5, peak=1.0)
+    body = Bootstrapped(Gaussian(0.0, 1.0), region[:, 2:8], noise(27, 3), 0.5, peak=1.0)
+    assert rim.mask.all(), "nothing of the object is here: it sees everything"
+    assert torch.equal(body.mask, region[:, 2:8] == 1)
 
 
 def test_bootstrapping_ends_after_its_share_of_the_steps(model):
@@ -243,3 +267,51 @@ def test_options_are_shares():
     for option in ("bootstrap", "base_share", "overlap"):
         with pytest.raises(UsageError, match=option):
             RegionalMethod(**{option: 1.5})
+
+
+HIDDEN = {"prompt": "a cone", "box": [0.3, 0.3, 0.6, 0.6], "z": -1.0}
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        {**LEFT, "weight": 0.0},
+        {"prompt": "a speck", "box": [0.9, 0.9, 0.9001, 0.9001]},
+        HIDDEN,
+    ],
+    ids=["weightless", "tiny", "covered"],
+)
+def test_a_layer_that_is_nowhere_visible_is_said(model, layer):
+    whole = {"prompt": "a wall", "box": [0.0, 0.0, 1.0, 1.0], "z": -0.5}
+    (line,) = plan(model, scene(whole, layer)).warnings
+    assert "layer '1' is nowhere visible" in line
+    assert plan(model, scene(LEFT, RIGHT)).warnings == ()
+
+
+def test_a_box_beside_a_proxy_or_a_mask_is_said():
+    solid = {"shape": "cube", "position": [0, 0.5, 4]}
+    made = scene({**LEFT, "proxy": solid}, {**RIGHT, "mask": "m.png"}, MIDDLE)
+    lines = doubled(made)
+    assert ["box and a proxy" in lines[0], "box and a mask" in lines[1], len(lines)] == [1, 1, 2]
+
+
+def test_an_order_against_the_camera_is_said_where_proxies_overlap():
+    def solid(depth):
+        return {"proxy": {"shape": "cube", "position": [0, 1.2, depth]}}
+
+    near, far = solid(2.0), solid(5.0)
+    ones, none = np.ones((4, 4)), np.zeros((4, 4))
+    (line,) = contradicted(scene(near, far), {"0": ones, "1": ones})
+    assert "layer '1' covers layer '0'" in line
+    assert list(contradicted(scene(near, far), {"0": ones, "1": none})) == []
+    assert list(contradicted(scene(far, near), {"0": ones, "1": ones})) == []
+    assert list(contradicted(scene({**near, "z": 1.0}, far), {"0": ones, "1": ones})) == []
+
+
+def test_a_trace_shows_shares_and_backgrounds(model):
+    made = plan(model, scene(LEFT))
+    x = noise(1, *made.shape)
+    state = made.denoiser.adapt(made.denoiser.init(x), x, step(model, 0))
+    found = collect(made.denoiser, state)
+    assert set(found) == {"0.share", "1.share", "1.ground"}
+    torch.testing.assert_close(found["0.share"] + found["1.share"], torch.ones(1, 1, 16, 16))

@@ -10,6 +10,7 @@ trained on are covered by windows that agree by `Consensus`; closed ones go all 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
@@ -19,13 +20,15 @@ from torch.nn import functional as F
 
 from compose_core.codec import Codec
 from compose_core.compose import Consensus, Regional
-from compose_core.denoiser import Bound, Denoiser, Guided, Step
+from compose_core.denoiser import Bound, Denoiser, Guided, State, Step
 from compose_core.errors import UsageError
 from compose_core.evaluate import Answers, Questions
+from compose_core.images import Array
 from compose_core.method import Method, Plan, latent_shape
 from compose_core.noise import Generators, normal, normal_like
 from compose_core.prediction import Prediction
 from compose_core.scene import Scene, visible
+from compose_core.scene.remarks import contradicted, doubled
 from compose_core.schedule import Level
 from compose_core.views import Whole, Window, cover
 
@@ -33,6 +36,9 @@ if TYPE_CHECKING:
     from compose_core.backbones import Model
 
 __all__ = ["Bootstrapped", "RegionalMethod", "palette", "soften"]
+
+_VISIBLE = 1e-3
+"""Share below which a layer has no say in a cell."""
 
 
 @final
@@ -85,7 +91,9 @@ class RegionalMethod(Method):
         leaves = _Leaves(model, guidance, device)
         base = leaves.guided(scene.prompt, scene.negative)
         layers = [
-            leaves.guided(x.prompt or scene.prompt, x.negative or scene.negative)
+            leaves.guided(
+                x.prompt or scene.prompt, scene.negative if x.negative is None else x.negative
+            )
             for x in scene.ordered
         ]
         colours = palette(model.codec).to(device) if self.bootstrap and layers else None
@@ -96,7 +104,9 @@ class RegionalMethod(Method):
             booted = [
                 layer
                 if colours is None
-                else Bootstrapped(layer, window.observe(mask), colours, self.bootstrap)
+                else Bootstrapped(
+                    layer, window.observe(mask), colours, self.bootstrap, float(mask.max())
+                )
                 for layer, mask in zip(layers, amodal, strict=True)
             ]
             parts.append(_regional([base, *booted], here))
@@ -106,7 +116,12 @@ class RegionalMethod(Method):
             denoiser=denoiser,
             shape=shape,
             wrap=wrap,
-            warnings=_truncations(scene, model),
+            warnings=(
+                *_truncations(scene, model),
+                *_unseen(scene, shares),
+                *doubled(scene),
+                *contradicted(scene, _by_name(scene, amodal)),
+            ),
         )
 
     def _masks(
@@ -159,7 +174,7 @@ class _Leaves:
 
 def _regional(parts: list[Denoiser], shares: Tensor) -> Denoiser:
     """Only the parts that have a say somewhere in this window."""
-    present = [i for i, share in enumerate(shares) if bool((share > 1e-3).any())]
+    present = [i for i, share in enumerate(shares) if bool((share > _VISIBLE).any())]
     if len(present) == 1:
         return parts[present[0]]
     return Regional([parts[i] for i in present], shares[present])
@@ -176,18 +191,28 @@ class Bootstrapped(Denoiser):
     Args:
         part: The layer.
         mask: Its region (h, w), hidden parts included; cells above half of the maximum are inside.
+            Where none is, as in a window beside the region, it sees everything.
         colours: Latents (P, C) of plain colours to draw from.
         share: Share of the steps that bootstrap, from the first on.
+        peak: The maximum, where `mask` is a window of a larger region; by default its own.
     """
 
     mask: Tensor
     colours: Tensor
 
-    def __init__(self, part: Denoiser, mask: Tensor, colours: Tensor, share: float) -> None:
+    def __init__(
+        self,
+        part: Denoiser,
+        mask: Tensor,
+        colours: Tensor,
+        share: float,
+        peak: float | None = None,
+    ) -> None:
         super().__init__()
         self.part = part
         self.share = share
-        inside = (mask > 0.5 * mask.max()) if bool(mask.any()) else torch.ones_like(mask) > 0
+        inside = mask > 0.5 * (float(mask.max()) if peak is None else peak)
+        inside = inside if bool(inside.any()) else torch.ones_like(inside)
         self.register_buffer("mask", inside, persistent=False)
         self.register_buffer("colours", colours, persistent=False)
 
@@ -205,6 +230,14 @@ class Bootstrapped(Denoiser):
         ground = _Ground(colour, normal_like(x_t, step.generator))
         seen = self._seen(x_t, step.now, ground)
         return _Boot(self.part.adapt(state.part, seen, step), ground)
+
+    def inner(self, state: _Boot) -> Iterable[tuple[str, Denoiser, State]]:
+        """The layer."""
+        return [("layer", self.part, state.part)]
+
+    def traced(self, state: _Boot) -> Mapping[str, Tensor]:
+        """The colour of this step's background, while there is one."""
+        return {} if state.ground is None else {"ground": state.ground.colour}
 
     def queries(self, x_t: Tensor, level: Level, state: _Boot) -> Questions:
         """What the layer asks about the region over its background."""
@@ -262,6 +295,20 @@ def soften(mask: Tensor, sigma: float, wrap: tuple[bool, bool] = (False, False))
         blurred = F.conv1d(lines, (kernel / kernel.sum())[None, None])
         mask = blurred[:, 0].movedim(-1, axis)
     return mask.clamp(0, 1)
+
+
+def _unseen(scene: Scene, shares: Tensor) -> list[str]:
+    """One sentence for each layer without a say; `shares` are of the base and the layers."""
+    return [
+        f"layer {layer.name!r} is nowhere visible: nearer layers cover it, its weight is 0, or "
+        "it is smaller than a cell of the latents"
+        for layer, share in zip(scene.ordered, shares[1:], strict=True)
+        if not bool((share > _VISIBLE).any())
+    ]
+
+
+def _by_name(scene: Scene, amodal: Tensor) -> dict[str, Array]:
+    return {x.name: mask.cpu().numpy() for x, mask in zip(scene.ordered, amodal, strict=True)}
 
 
 def _truncations(scene: Scene, model: Model) -> tuple[str, ...]:
