@@ -2,14 +2,18 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from compose_core.cli import main
 from compose_core.testing.folders import tiny_stable_diffusion
+
+EXAMPLES = Path(__file__).parents[4] / "examples"
 
 SCENE = {
     "version": 1,
@@ -93,6 +97,7 @@ def test_a_prompt_that_is_cut_is_said(folder, model, capsys):
         ({}, ["--model", "./nothing"], 1, "no such model"),
         ({}, ["--steps", "0"], 2, "steps"),
         ({}, ["--seed", "-1"], 2, "seed"),
+        ({}, ["--max-batch", "0"], 2, "batch"),
         ({}, ["--device", "warp"], 1, "no such device"),
         ({}, ["--out", "toys.json/sub"], 1, "cannot be written"),
     ],
@@ -133,9 +138,25 @@ def test_a_missing_scene_and_a_foreign_picture(folder, capsys):
     assert "carries no scene" in capsys.readouterr().err
 
 
+def test_an_example_can_be_run_twice_in_its_own_folder(folder, model):
+    """Its picture would once have taken the place of its mask, and the second run have failed."""
+    if not EXAMPLES.is_dir():
+        pytest.skip("the examples belong to the repository")
+    for path in EXAMPLES.iterdir():
+        shutil.copy(path, folder)
+    before = (folder / "tree.png").read_bytes()
+    for _ in range(2):
+        assert run("mask.toml", "--model", model, "--max-batch", "2") == 0
+    assert (folder / "tree.png").read_bytes() == before
+    os.rename("mask.toml", "tree.toml")
+    assert run("tree.toml", "--model", model) == 2
+    assert (folder / "tree.png").read_bytes() == before
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="limits the size of files by the shell")
-def test_a_disk_that_fills_up_leaves_nothing(folder, model):
+@pytest.mark.parametrize("extra", [[], ["--trace"]])
+def test_a_disk_that_fills_up_leaves_nothing(folder, model, extra):
     """The limit on file size makes the system refuse the write as a full disk would."""
     write()
     code = (
@@ -146,7 +167,8 @@ def test_a_disk_that_fills_up_leaves_nothing(folder, model):
         "sys.exit(main(sys.argv[1:]))\n"
     )
     arguments = ["run", "toys.json", "--model", model, "--steps", "1", "--out", "out", "--quiet"]
-    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
+    command = [sys.executable, "-c", code, *arguments, *extra]
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 1
     assert "cannot be written" in done.stderr and "Traceback" not in done.stderr
     assert os.listdir("out") == []

@@ -12,8 +12,11 @@ from PIL import Image
 from compose_core.errors import ComposeError, SceneError, UsageError, WeightsError
 from compose_core.run import load_record, remake, run_scene
 from compose_core.run.execute import hash_folder, targets
-from compose_core.scene import Layer, Scene
+from compose_core.run.record import circumstances
+from compose_core.scene import Assets, Layer, Scene
+from compose_core.scene.model import MAX_SEED
 from compose_core.testing.folders import tiny_stable_diffusion
+from compose_core.trace import Trace
 
 
 class FakePipeline:
@@ -134,6 +137,8 @@ def test_other_weights_are_reported(tmp_path, model):
         ({"num": 0}, "pictures"),
         ({"guidance": float("nan")}, "guidance"),
         ({"seed": -1}, "seed"),
+        ({"seed": MAX_SEED, "num": 2}, f"0 to {MAX_SEED - 1}"),
+        ({"max_batch": 0}, "batch"),
         ({"method": "regionl"}, "no method 'regionl'"),
     ],
 )
@@ -208,3 +213,100 @@ def test_the_real_pipeline_repeats_byte_for_byte(tmp_path, model):
     }
     ((_, same),) = remake(load_record(path), path, out=tmp_path / "b")
     assert same
+
+
+def test_every_seed_of_a_scene_can_be_run(tmp_path, model):
+    (path,) = paths(a_scene(), model, tmp_path, seed=MAX_SEED)
+    assert load_record(path).settings.seed == MAX_SEED
+
+
+def masked():
+    import io
+
+    stream = io.BytesIO()
+    Image.new("L", (64, 64), "white").save(stream, "PNG")
+    bare = Scene(canvas=(64, 64), prompt="x", layers=[Layer(name="a", prompt="y", mask="m.png")])
+    return bare.with_assets(Assets({"m.png": stream.getvalue()})), stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("stem", "options"),
+    [
+        ("toys.png", {}),
+        ("toys-1.png", {"num": 2}),
+        ("toys.trace.png", {"trace": True}),
+    ],
+)
+def test_a_file_of_the_scene_is_never_written_over(tmp_path, model, stem, options):
+    scene, data = masked()
+    (tmp_path / stem).write_bytes(data)
+    with pytest.raises(UsageError, match="a file of its own scene"):
+        paths(scene, model, tmp_path, name="toys", **options)
+    assert os.listdir(tmp_path) == [stem] and (tmp_path / stem).read_bytes() == data
+    (tmp_path / stem).write_bytes(b"another picture")
+    paths(scene, model, tmp_path, name="toys", **options)
+
+
+def test_the_largest_batch_reaches_the_evaluator_and_the_record(tmp_path, model):
+    pipeline = FakePipeline()
+    usual, other = (
+        paths(a_scene(), model, tmp_path / name, pipeline, **options)[0]
+        for name, options in (("a", {}), ("b", {"max_batch": 3}))
+    )
+    assert [call["evaluator"].max_batch for call in pipeline.calls] == [64, 3]
+    assert [load_record(path).settings.max_batch for path in (usual, other)] == [64, 3]
+
+
+def test_a_smaller_batch_is_offered_when_the_walk_does_not_fit(tmp_path, model, monkeypatch):
+    monkeypatch.setattr("compose_core.run.limits.available_bytes", lambda device: 24 * 2**20)
+    with pytest.raises(SceneError, match="64 questions at once") as caught:
+        paths(a_scene((256, 128)), model, tmp_path)
+    rows = int(caught.value.remedy.split("--max-batch ")[1].split(",")[0])
+    paths(a_scene((256, 128)), model, tmp_path, max_batch=rows)
+
+
+def test_the_record_names_a_folder_from_anywhere_and_the_tiles(tmp_path, model, monkeypatch):
+    monkeypatch.chdir(Path(model).parent)
+    small, wide = (
+        paths(scene, f"./{Path(model).name}", tmp_path / name)[0]
+        for name, scene in (("a", a_scene()), ("b", a_scene((320, 64))))
+    )
+    assert load_record(small).settings.model == model
+    assert [load_record(path).tile for path in (small, wide)] == [None, 32]
+    monkeypatch.chdir(tmp_path)
+    ((_, same),) = remake(
+        load_record(small), small, model=model, out="b", load=lambda f, d: FakePipeline()
+    )
+    assert same
+
+
+class Traced(FakePipeline):
+    """Gives a trace that cannot be saved when `broken`."""
+
+    def __init__(self, broken=None):
+        super().__init__()
+        self.broken = broken
+
+    def __call__(self, scene, *, trace, **arguments):
+        result = super().__call__(scene, trace=trace, **arguments)
+        trace.log(0, {"x0": torch.zeros(1, 4, 2, 2)})
+        if self.broken is not None:
+            trace.save = self.save
+        return SimpleNamespace(images=result.images, trace=trace)
+
+    def save(self, path):
+        raise self.broken
+
+
+def test_a_trace_that_cannot_be_written_leaves_nothing(tmp_path, model):
+    with pytest.raises(ComposeError, match="full"):
+        paths(a_scene(), model, tmp_path, Traced(ComposeError("full")), trace=True)
+    assert os.listdir(tmp_path) == []
+
+
+def test_the_header_of_a_trace_is_the_record_without_the_files(tmp_path, model):
+    scene, _ = masked()
+    (path,) = paths(scene, model, tmp_path, Traced(), trace=True, steps=3)
+    meta = Trace.load(path.with_suffix(".trace.safetensors")).meta
+    assert meta["steps"] == 3 and meta["scene"]["layers"][0]["mask"] == "m.png"
+    assert meta["versions"] == circumstances("regional") and "files" not in meta

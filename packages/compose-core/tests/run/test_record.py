@@ -1,6 +1,7 @@
 """The record inside a picture comes back as it went in."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -9,6 +10,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from compose_core.errors import ComposeError, SceneError
+from compose_core.run import record as record_module
 from compose_core.run.record import (
     Record,
     Settings,
@@ -98,3 +100,32 @@ def test_mutated_records_raise_only_our_errors(data):
         parse_record(json.dumps(content), "a.png")
     except ComposeError:
         pass
+
+
+def test_pictures_from_before_a_setting_was_recorded_are_still_read():
+    content = json.loads(text_of(a_record()))
+    del content["max_batch"], content["tile"]
+    record = parse_record(json.dumps(content), "a.png")
+    assert record.settings.max_batch == 64 and record.tile is None
+
+
+class Package:
+    def __init__(self, name):
+        self.name, self.version = name, "7.1"
+
+
+def test_versions_name_what_drew_the_labels_and_the_method(monkeypatch):
+    found = [Package(name) for name in ("compose-worlds", "compose-benchmarks", "other")]
+    known = {package.name: package.version for package in found}
+    monkeypatch.setattr(record_module, "distributions", lambda: found)
+    monkeypatch.setattr(record_module, "version", lambda name: known.get(name, "1.0"))
+    entry = SimpleNamespace(dist=Package("compose-layers"))
+    monkeypatch.setattr(record_module, "methods", lambda: {"layers": entry})
+    record_module._installed.cache_clear()
+    try:
+        versions = circumstances("layers")
+    finally:
+        record_module._installed.cache_clear()
+    assert versions["compose-worlds"] == versions["compose-layers"] == "7.1"
+    assert versions["safetensors"] == versions["tokenizers"] == "1.0"
+    assert not {"compose-benchmarks", "other"} & set(versions)

@@ -20,6 +20,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--guidance", metavar="S", type=float, help="guidance scale, 1 is none (default: 5)")
     add("--num", metavar="N", type=int, default=1, help="number of pictures (default: 1)")
     add("--device", metavar="D", help="cpu, cuda, cuda:1, mps (default: a GPU if there is one)")
+    add("--max-batch", metavar="N", type=int, help="rows of one network call (default: 64)")
     add("--out", metavar="DIR", type=Path, default=Path("."), help="folder, or a name.png")
     add("--trace", action="store_true", help="also write what happened at each step")
     add("--strict", action="store_true", help="warnings are errors")
@@ -31,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     """Make the pictures and print their paths."""
     given: dict[str, Any] = {
         key: getattr(args, key)
-        for key in ("method", "model", "seed", "steps", "guidance", "device")
+        for key in ("method", "model", "seed", "steps", "guidance", "device", "max_batch")
         if getattr(args, key) is not None
     }
     shared: dict[str, Any] = {

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,7 +16,7 @@ from compose_core.errors import SceneError, UsageError
 from compose_core.method import find
 from compose_core.run import limits
 from compose_core.run.files import check_writable, write_atomic
-from compose_core.run.record import Record, Settings, circumstances, to_png
+from compose_core.run.record import MAX_BATCH, Record, Settings, circumstances, content, to_png
 from compose_core.scene import Scene, check
 from compose_core.scene.model import MAX_SEED
 from compose_core.zoo.digest import remembered_digest
@@ -41,6 +41,7 @@ def run_scene(
     guidance: float = GUIDANCE,
     num: int = 1,
     device: str | None = None,
+    max_batch: int = MAX_BATCH,
     out: str | Path = ".",
     name: str = "picture",
     trace: bool = False,
@@ -63,6 +64,7 @@ def run_scene(
         guidance: scale of classifier-free guidance; 1 means none.
         num: how many pictures.
         device: cpu, cuda, cuda:1, mps; None takes a GPU if there is one.
+        max_batch: the most rows of one network call; lower it when memory runs out.
         out: folder for ``name.png``, or, for one picture, a path ending in ``.png``. Several
             pictures are called ``name-SEED.png``.
         name: stem of the file names.
@@ -73,40 +75,42 @@ def run_scene(
         load: how to get a pipeline from a folder; by default `ComposePipeline.from_pretrained`.
 
     Raises:
-        UsageError: a setting makes no sense, or the method is unknown.
+        UsageError: a setting makes no sense, the method is unknown, or a picture would take the
+            place of a file that its own scene names.
         SceneError: the scene does not fit the method, the model or the memory.
         WeightsError: the model is missing or damaged.
         ComposeError: a result cannot be written.
     """
     seed = scene.seed if seed is None else seed
-    _check_settings(seed, steps, guidance, num)
+    _check_settings(seed, steps, guidance, num, max_batch)
     places = targets(Path(out), name, seed, num)
+    _spare_inputs(scene, places, trace)
     device = limits.check_device(device)
     report = _reporter(warn, strict)
     for line in check_method(scene, method, strict=strict):
         report(line)
     folder, weights = locate_model(model)
-    _check_canvas(scene, folder, device)
+    settings = Settings(
+        method=method,
+        model=lasting(model),
+        seed=seed,
+        steps=steps,
+        guidance=float(guidance),
+        device=device,
+        max_batch=max_batch,
+    )
+    limits.check(scene.canvas, len(scene.layers), folder, device, max_batch)
+    first = describe(scene, settings, folder, weights)
     pipeline = (load or load_pipeline)(folder, device)
     pipeline.set_progress_bar_config(disable=not progress, leave=False)
     for shift, target in enumerate(places):
-        settings = Settings(
-            method=method,
-            model=model,
-            seed=seed + shift,
-            steps=steps,
-            guidance=float(guidance),
-            device=device,
-        )
-        record = describe(scene, settings, weights)
-        picture, log = _compute(pipeline, scene, settings, trace, report)
-        write_atomic(target, to_png(picture, record))
-        if log is not None:
-            _write_trace(log, target)
+        record = replace(first, settings=replace(settings, seed=seed + shift))
+        picture, log = _compute(pipeline, record, trace, report)
+        _write(target, to_png(picture, record), log)
         yield target
 
 
-def describe(scene: Scene, settings: Settings, weights: str) -> Record:
+def describe(scene: Scene, settings: Settings, folder: Path, weights: str) -> Record:
     """The record of a run here and now."""
     import torch
 
@@ -114,8 +118,9 @@ def describe(scene: Scene, settings: Settings, weights: str) -> Record:
         scene=scene,
         settings=settings,
         weights=weights,
-        versions=circumstances(),
+        versions=circumstances(settings.method),
         threads=torch.get_num_threads(),
+        tile=limits.tile(scene.canvas, folder),
     )
 
 
@@ -141,6 +146,8 @@ def remake(
     """
     settings = asdict(record.settings)
     chosen = {key: value for key, value in changes.items() if key in settings}
+    if "model" in chosen:
+        chosen["model"] = lasting(chosen["model"])
     same = num == 1 and all(settings[key] == value for key, value in chosen.items())
     original = source.read_bytes()
     target = targets(Path(out), name, record.settings.seed, 1)[0]
@@ -148,9 +155,10 @@ def remake(
         name = f"{name}-again"
         out = target.with_name(f"{name}.png") if Path(out).suffix.lower() == ".png" else out
     report = _reporter(warn, strict)
-    _, weights = locate_model(str(chosen.get("model", record.settings.model)))
-    for line in record.changes(describe(record.scene, record.settings, weights)) if same else ():
-        report(f"the picture may come out differently: {line}")
+    if same:
+        now = describe(record.scene, record.settings, *locate_model(record.settings.model))
+        for line in record.changes(now):
+            report(f"the picture may come out differently: {line}")
     arguments: dict[str, Any] = {**settings, **changes, "strict": strict, "warn": warn}
     for path in run_scene(record.scene, num=num, out=out, name=name, **arguments):
         yield path, path.read_bytes() == original if same else None
@@ -171,6 +179,11 @@ def locate_model(model: str) -> tuple[Path, str]:
     """Folder of a model, verified, and the sha256 over its files."""
     folder = zoo.resolve(model)
     return folder, hash_folder(folder)
+
+
+def lasting(model: str) -> str:
+    """The same model from any working directory: ids stay, paths of folders become absolute."""
+    return model if model in zoo.known() else str(Path(model).absolute())
 
 
 def hash_folder(folder: Path) -> str:
@@ -209,37 +222,65 @@ def targets(out: Path, name: str, seed: int, num: int) -> list[Path]:
 
 
 def _compute(
-    pipeline: Any, scene: Scene, settings: Settings, trace: bool, report: Callable[[str], None]
+    pipeline: Any, record: Record, trace: bool, report: Callable[[str], None]
 ) -> tuple[Image.Image, Any]:
     import torch
 
+    from compose_core.evaluate import Local
+    from compose_core.trace import Trace
+
+    settings = record.settings
     # On the CPU everywhere: the same seed starts from the same noise on any device.
     generator = torch.Generator("cpu").manual_seed(settings.seed)
     result = pipeline(
-        scene,
+        record.scene,
         method=settings.method,
         num_inference_steps=settings.steps,
         guidance_scale=settings.guidance,
         generator=[generator],
         num_images_per_prompt=1,
+        evaluator=Local(settings.max_batch),
         output_type="pil",
-        trace=trace,
+        trace=Trace(content(record)) if trace else False,
         warn=report,
     )
     return result.images[0], result.trace
 
 
-def _write_trace(log: Any, target: Path) -> None:
-    log.save(target.with_suffix(".trace.safetensors"))
-    stream = io.BytesIO()
-    log.picture().save(stream, "PNG")
-    write_atomic(target.with_suffix(".trace.png"), stream.getvalue())
+def _write(target: Path, picture: bytes, log: Any) -> None:
+    """Write the picture, and before it the trace, if there is one: all of them or none."""
+    written: list[Path] = []
+    try:
+        if log is not None:
+            stream = io.BytesIO()
+            log.picture().save(stream, "PNG")
+            drawing, tensors = _trace_paths(target)
+            write_atomic(drawing, stream.getvalue())
+            written.append(drawing)
+            written.append(log.save(tensors))
+        write_atomic(target, picture)
+    except BaseException:
+        for path in written:
+            path.unlink(missing_ok=True)
+        raise
 
 
-def _check_canvas(scene: Scene, folder: Path, device: str) -> None:
-    blocks = limits.read_blocks(folder)
-    limits.check_factor(scene.canvas, 2 ** (len(blocks) - 1))
-    limits.check_memory(scene.canvas, blocks[0], limits.available_bytes(device))
+def _trace_paths(target: Path) -> tuple[Path, Path]:
+    return target.with_suffix(".trace.png"), target.with_suffix(".trace.safetensors")
+
+
+def _spare_inputs(scene: Scene, places: Sequence[Path], trace: bool) -> None:
+    """Never write over what the scene was made from; files are known by their bytes."""
+    inputs = set(scene.assets.values())
+    sizes = {len(data) for data in inputs}
+    drawings = [_trace_paths(place)[0] for place in places] if trace else []
+    for place in (*places, *drawings) if inputs else ():
+        if place.is_file() and place.stat().st_size in sizes and place.read_bytes() in inputs:
+            raise UsageError(
+                "the picture would take the place of a file of its own scene",
+                got=place,
+                remedy="choose another folder or name with --out, or rename that file",
+            )
 
 
 def _reporter(warn: Callable[[str], None] | None, strict: bool) -> Callable[[str], None]:
@@ -256,12 +297,15 @@ def _reporter(warn: Callable[[str], None] | None, strict: bool) -> Callable[[str
     return report
 
 
-def _check_settings(seed: int, steps: int, guidance: float, num: int) -> None:
-    if not 0 <= seed <= MAX_SEED - MAX_NUM:
-        raise UsageError("the seed makes no sense", got=seed, expected="0 to 2**63")
+def _check_settings(seed: int, steps: int, guidance: float, num: int, max_batch: int) -> None:
     if not 1 <= steps <= MAX_STEPS:
         raise UsageError("the number of steps makes no sense", got=steps, expected="1 to 10000")
     if not 1 <= num <= MAX_NUM:
         raise UsageError("the number of pictures makes no sense", got=num, expected="1 to 10000")
+    last = MAX_SEED - (num - 1)
+    if not 0 <= seed <= last:
+        raise UsageError("the seed makes no sense", got=seed, expected=f"0 to {last}")
+    if max_batch < 1:
+        raise UsageError("the largest batch makes no sense", got=max_batch, expected="1 or more")
     if not 0 <= guidance <= 1000:  # also refuses NaN
         raise UsageError("the guidance makes no sense", got=guidance, expected="0 to 1000")

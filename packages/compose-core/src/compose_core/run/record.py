@@ -12,8 +12,10 @@ import json
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
+from functools import cache
+from importlib.metadata import PackageNotFoundError, distributions, version
 from pathlib import Path
+from types import NoneType
 from typing import Any, cast
 
 from PIL import Image
@@ -22,6 +24,7 @@ from PIL.PngImagePlugin import PngInfo
 from compose_core._version import __version__
 from compose_core.errors import SceneError
 from compose_core.images import open_picture, read_bytes
+from compose_core.method import methods
 from compose_core.scene import Assets, Scene, build
 
 CHUNK = "compose"
@@ -29,7 +32,15 @@ FORMAT = 1
 MAX_PICTURE = 512 * 2**20
 """Largest picture file that is searched for a record, in bytes."""
 
-_PACKAGES = ("torch", "diffusers", "transformers", "numpy", "pillow")
+MAX_BATCH = 64
+"""Rows of one network call unless something else is asked for; bytes depend on it, a little."""
+
+_PACKAGES = (
+    "torch", "diffusers", "transformers", "tokenizers", "safetensors", "numpy", "pillow",
+)  # fmt: skip
+
+_ONLOOKERS = ("compose-benchmarks", "compose-metrics")
+"""Packages of this project that look at pictures and have no part in making them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,11 +49,12 @@ class Settings:
 
     Attributes:
         method: name of the method.
-        model: id of the model in the zoo, or a folder.
+        model: id of the model in the zoo, or the absolute path of a folder.
         seed: seed of the noise of this one picture.
         steps: number of steps of the sampler.
         guidance: scale of classifier-free guidance; 1 means none.
         device: where it runs: cpu, cuda, cuda:1, mps.
+        max_batch: the most rows of one network call.
     """
 
     method: str
@@ -51,6 +63,7 @@ class Settings:
     steps: int
     guidance: float
     device: str
+    max_batch: int = MAX_BATCH
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +76,7 @@ class Record:
         weights: sha256 over the files of the model.
         versions: of Python and the packages that matter for the bytes.
         threads: number of threads of torch on the CPU.
+        tile: side of the tiles in which it is decoded, in latent cells; None: decoded at once.
     """
 
     scene: Scene
@@ -70,12 +84,14 @@ class Record:
     weights: str
     versions: Mapping[str, str]
     threads: int
+    tile: int | None = None
 
     def changes(self, other: Record) -> list[str]:
         """What differs in the circumstances: reasons why bytes may differ too."""
         pairs = {
             "weights": (self.weights, other.weights),
             "threads": (self.threads, other.threads),
+            "tile": (self.tile, other.tile),
             **{
                 name: (self.versions.get(name), other.versions.get(name))
                 for name in sorted({*self.versions, *other.versions})
@@ -84,31 +100,50 @@ class Record:
         return [f"{name}: {a} then, {b} now" for name, (a, b) in pairs.items() if a != b]
 
 
-def circumstances() -> dict[str, str]:
-    """Versions of Python and of the packages that matter for the bytes of a picture."""
-    found = {"python": platform.python_version(), "compose-core": __version__}
+def circumstances(method: str | None = None) -> dict[str, str]:
+    """Versions of Python and of the packages that matter for the bytes of a picture.
+
+    They are the libraries below, the packages of this project, one of which renders proxies, and
+    the package that brings ``method``.
+    """
+    found = {"python": platform.python_version(), **_installed(), "compose-core": __version__}
+    entry = methods().get(method) if method is not None else None
+    if entry is not None and entry.dist is not None:
+        found[entry.dist.name] = entry.dist.version
+    return found
+
+
+@cache  # reads the metadata of everything that is installed; called for every picture
+def _installed() -> Mapping[str, str]:
+    found: dict[str, str] = {}
     for name in _PACKAGES:
         try:
             found[name] = version(name)
         except PackageNotFoundError:  # a frozen application may carry no metadata
             found[name] = "unknown"
-    return found
+    own = {d.name for d in distributions() if d.name.startswith("compose-")}
+    return found | {name: version(name) for name in sorted(own.difference(_ONLOOKERS))}
 
 
-def to_png(picture: Image.Image, record: Record) -> bytes:
-    """PNG bytes of a picture that carries its record."""
+def content(record: Record) -> dict[str, Any]:
+    """A record as JSON has it, without the bytes of the scene's files."""
     scene = record.scene.model_dump(mode="json", exclude_unset=True)
-    content = {
+    return {
         "format": FORMAT,
         "scene": {"version": record.scene.version, **scene},
-        "files": record.scene.assets.encoded(),
         **asdict(record.settings),
         "weights": record.weights,
         "versions": dict(record.versions),
         "threads": record.threads,
+        "tile": record.tile,
     }
+
+
+def to_png(picture: Image.Image, record: Record) -> bytes:
+    """PNG bytes of a picture that carries its record."""
+    whole = {**content(record), "files": record.scene.assets.encoded()}
     info = PngInfo()
-    info.add_text(CHUNK, json.dumps(content, ensure_ascii=True, sort_keys=True))
+    info.add_text(CHUNK, json.dumps(whole, ensure_ascii=True, sort_keys=True))
     stream = io.BytesIO()
     picture.save(stream, "PNG", pnginfo=info)
     return stream.getvalue()
@@ -139,26 +174,29 @@ def parse_record(text: str, source: str) -> Record:
         SceneError: the text is not a record.
     """
     try:
-        content = json.loads(text)
+        read = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise _damaged(source, error) from error
-    if not isinstance(content, dict) or cast("dict[str, Any]", content).get("format") != FORMAT:
+    if not isinstance(read, dict) or cast("dict[str, Any]", read).get("format") != FORMAT:
         raise _damaged(source, f"no record of format {FORMAT}")
-    content = cast("dict[str, Any]", content)
+    # Pictures made before these two were recorded.
+    found: dict[str, Any] = {"max_batch": MAX_BATCH, "tile": None, **read}
     parts = {
         "scene": dict, "files": dict, "method": str, "model": str, "seed": int, "steps": int,
         "guidance": (int, float), "device": str, "weights": str, "versions": dict, "threads": int,
+        "max_batch": int, "tile": (int, NoneType),
     }  # fmt: skip
     for key, kind in parts.items():
-        if not isinstance(content.get(key), kind):
-            raise _damaged(source, f"`{key}` is {type(content.get(key)).__name__}")
-    settings = {key: content[key] for key in Settings.__dataclass_fields__}
+        if not isinstance(found.get(key), kind):
+            raise _damaged(source, f"`{key}` is {type(found.get(key)).__name__}")
+    settings = {key: found[key] for key in Settings.__dataclass_fields__}
     return Record(
-        scene=build(content["scene"]).with_assets(Assets.decoded(content["files"])),
+        scene=build(found["scene"]).with_assets(Assets.decoded(found["files"])),
         settings=Settings(**settings),
-        weights=content["weights"],
-        versions=content["versions"],
-        threads=content["threads"],
+        weights=found["weights"],
+        versions=found["versions"],
+        threads=found["threads"],
+        tile=found["tile"],
     )
 
 
