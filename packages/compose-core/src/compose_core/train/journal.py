@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from compose_core.errors import UsageError
+from compose_core.zoo.home import place_text
 
 
 class Journal:
@@ -24,11 +25,11 @@ class Journal:
         """
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / "log.jsonl"
-        kept = _lines_until(path, after) if path.exists() else []
-        path.write_text("".join(kept), encoding="utf-8")
-        self._log = path.open("a", encoding="utf-8")
         self._board = _board(folder) if tensorboard else None
+        path = folder / "log.jsonl"
+        if path.exists():
+            place_text(path, "".join(_lines_until(path, after)))
+        self._log = path.open("a", encoding="utf-8")
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Add the numbers of one step."""
