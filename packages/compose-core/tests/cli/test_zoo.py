@@ -1,21 +1,10 @@
 """``compose zoo``: what it prints, and its exit codes."""
 
-import sys
+import shutil
 
 import pytest
 
 from compose_core.cli import main
-from compose_core.testing.shelf import Shelf
-
-
-@pytest.fixture
-def shelf(tmp_path, monkeypatch) -> Shelf:
-    made = Shelf(tmp_path / "site")
-    monkeypatch.syspath_prepend(tmp_path / "site")
-    monkeypatch.setenv("COMPOSE_HOME", str(tmp_path / "home"))
-    for name in [name for name in sys.modules if name.partition(".")[0] == "shelf"]:
-        monkeypatch.delitem(sys.modules, name)  # of another test
-    return made
 
 
 @pytest.fixture(autouse=True)
@@ -43,6 +32,51 @@ def test_verify_tells_good_from_bad(shelf, capsys):
     assert main(["zoo", "verify", "toy-model"]) == 1
     out = capsys.readouterr().out
     assert "wrong     merges.txt" in out and "expected: sha256" in out
+
+
+def test_one_bad_row_does_not_end_the_list(shelf, capsys, monkeypatch):
+    for name in ("bad", "toy-model"):
+        shelf.add(name)
+    shelf.add("absent", packaged=False)
+    monkeypatch.setenv("COMPOSE_ZOO_BAD", "/nowhere/at/all")
+    for action in ("list", "verify"):
+        assert main(["zoo", action]) == 1
+        out = capsys.readouterr().out
+        rows = [line for line in out.splitlines() if line.startswith("bad")]
+        assert len(rows) == 1 and "unusable" in rows[0] and "COMPOSE_ZOO_BAD" in rows[0]
+        assert "absent" in out and "toy-model" in out
+    assert main(["zoo", "verify", "bad"]) == 1
+    assert "does not name a folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        ("import no_such_package", 'no_such_package\n  try: pip install "shelf[train]"'),
+        ("1 / 0", "ZeroDivisionError"),
+    ],
+)
+def test_a_recipe_that_cannot_be_imported_is_one_message(shelf, capsys, code, text):
+    shelf.add()
+    (shelf.folder / "recipes" / "toy_model.py").write_text(code)
+    assert main(["zoo", "train", "toy-model"]) == 1
+    error = capsys.readouterr().err
+    assert text in error and "fault of the program" not in error
+
+
+def test_a_collection_is_found_without_running_its_code(shelf, capsys):
+    shelf.add()
+    (shelf.folder / "__init__.py").write_text("1 / 0")
+    assert main(["zoo", "verify", "toy-model"]) == 0
+
+
+def test_a_collection_that_is_gone_is_one_message(shelf, capsys):
+    shelf.add()
+    shutil.rmtree(shelf.folder)
+    assert main(["zoo", "list"]) == 1
+    assert "checkpoints of shelf cannot be found" in capsys.readouterr().err
+    assert main(["doctor", "--strict"]) == 1
+    assert "checkpoints of shelf cannot be found" in capsys.readouterr().out.partition("traps")[2]
 
 
 def test_pull_says_what_it_recorded(shelf, capsys):

@@ -32,7 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do what was asked; 1 if something that was verified is not as it should be."""
+    """Do what was asked; 1 if something that was listed or verified is not as it should be."""
     if args.action == "list":
         return _list()
     if args.action == "show":
@@ -47,14 +47,25 @@ def run(args: argparse.Namespace) -> int:
 def _list() -> int:
     from compose_core import zoo
 
+    bad = 0
     for model_id in zoo.known():
-        manifest = zoo.find(model_id)
-        where = zoo.place(model_id)
-        here = where.kind if where else "absent"
-        pins = "pinned" if manifest.pinned else "unpinned"
-        size = f"{manifest.size / 1e6:.1f} MB" if manifest.size else "? MB"
-        say(f"{model_id:<24} {here:<12} {size:>10}  {pins:<9} {manifest.summary}")
-    return 0
+        try:
+            say(f"{model_id:<24} {_row(model_id)}")
+        except ComposeError as error:
+            bad += 1
+            say(f"{model_id:<24} {'unusable':<12} {error}")
+    return 1 if bad else 0
+
+
+def _row(model_id: str) -> str:
+    from compose_core import zoo
+
+    manifest = zoo.find(model_id)
+    where = zoo.place(model_id)
+    here = where.kind if where else "absent"
+    pins = "pinned" if manifest.pinned else "unpinned"
+    size = f"{manifest.size / 1e6:.1f} MB" if manifest.size else "? MB"
+    return f"{here:<12} {size:>10}  {pins:<9} {manifest.summary}"
 
 
 def _show(model_id: str) -> int:
@@ -92,18 +103,32 @@ def _show(model_id: str) -> int:
 def _verify(model_id: str | None) -> int:
     from compose_core import zoo
 
-    chosen = zoo.known() if model_id is None else (model_id,)
+    if model_id is not None:
+        return 1 if _faults(model_id) else 0
     bad = 0
-    for name in chosen:
-        if model_id is None and zoo.place(name) is None:
-            say(f"{name}: absent")
-            continue
-        for finding in zoo.verify(name):
-            say(f"{name}: {finding.status:<9} {finding.name}")
-            if finding.status in ("missing", "wrong"):
-                bad += 1
-                say(f"  got: {finding.got}\n  expected: {finding.expected}")
+    for name in zoo.known():
+        try:
+            if zoo.place(name) is None:
+                say(f"{name}: absent")
+            else:
+                bad += _faults(name)
+        except ComposeError as error:
+            bad += 1
+            say(f"{name}: unusable  {error}")
     return 1 if bad else 0
+
+
+def _faults(model_id: str) -> int:
+    """Print what became of each file; returns how many are not as they should be."""
+    from compose_core import zoo
+
+    bad = 0
+    for finding in zoo.verify(model_id):
+        say(f"{model_id}: {finding.status:<9} {finding.name}")
+        if finding.status in ("missing", "wrong"):
+            bad += 1
+            say(f"  got: {finding.got}\n  expected: {finding.expected}")
+    return bad
 
 
 def _pull(model_id: str) -> int:
