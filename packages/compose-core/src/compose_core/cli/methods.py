@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 
-from compose_core.cli import say
+from compose_core.cli import note, say
+from compose_core.errors import ComposeError
 
 _SIGNS = {"needs": "needs", "uses": "yes"}
 
@@ -16,19 +17,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the table."""
-    from compose_core.method import capabilities, find
+    """Print the table; 1 if a method is announced and cannot be used."""
+    from compose_core.method import capabilities, find, methods
 
-    found = capabilities()
-    if args.json:
-        say(json.dumps(found, indent=2))
-        return 0
-    for line in table(found):
+    found, broken = capabilities(), 0
+    for line in [json.dumps(found, indent=2)] if args.json else [*table(found), ""]:
         say(line)
-    say("")
-    for name in found:
-        say(f"{name}: {find(name).summary}")
-    return 0
+    for name in methods():
+        try:
+            text = f"{name}: {find(name).summary}"
+            if not args.json:
+                say(text)
+        except ComposeError as error:
+            broken += 1
+            note(f"{name}: {error}")
+    return 1 if broken else 0
 
 
 def table(found: dict[str, dict[str, str]]) -> list[str]:
