@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import re
 import shutil
 import sys
-from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, distributions, version
+from collections.abc import Callable, Iterable, Iterator
+from importlib.metadata import PackageNotFoundError, distributions, requires, version
 from pathlib import Path
 
 from compose_core.cli import say
@@ -16,7 +17,6 @@ from compose_core.errors import ComposeError
 
 _PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "safetensors", "numpy",
              "pillow", "pydantic", "huggingface-hub")  # fmt: skip
-_LOWEST = {"diffusers": (0, 42), "transformers": (5, 0), "accelerate": (1, 15), "torch": (2, 6)}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -43,10 +43,7 @@ def versions() -> Iterator[str]:
     for name, number in sorted(_own().items()):
         yield f"{name} {number}"
     for name in _PACKAGES:
-        try:
-            yield f"{name} {version(name)}"
-        except PackageNotFoundError:
-            yield f"{name} is not installed"
+        yield f"{name} {_version(name) or 'is not installed'}"
 
 
 def devices() -> Iterator[str]:
@@ -70,7 +67,12 @@ def models() -> Iterator[str]:
     """Every model of the zoo and whether its files are here and intact."""
     from compose_core import zoo
 
-    for name in zoo.known():
+    try:
+        known = zoo.known()
+    except ComposeError as error:
+        known = ()
+        yield error.what
+    for name in known:
         try:
             yield f"{name}: {zoo.resolve(name)}"
         except ComposeError as error:
@@ -78,12 +80,15 @@ def models() -> Iterator[str]:
 
 
 def traps() -> Iterator[str]:
-    """Situations in which things go wrong quietly."""
-    for name, lowest in _LOWEST.items():
-        number = _number(name)
-        if number is not None and number < lowest:
-            wanted = ".".join(map(str, lowest))
-            yield f"{name} {version(name)} is older than {wanted}: loading is unsafe or wrong"
+    """Situations in which things go wrong quietly, and what is installed and cannot be used."""
+    from compose_core import method, zoo
+
+    for name, lowest in _lowest().items():
+        found = _version(name)
+        if found is not None and _numbers(found) < _numbers(lowest):
+            yield f"{name} {found} is older than {lowest}: loading is unsafe or wrong"
+    yield from _faults(zoo.known, _check_checkpoint)
+    yield from _faults(method.methods, method.find)
     own = _own()
     if len(set(own.values())) > 1:
         yield f"packages of different releases: {', '.join(f'{k} {v}' for k, v in own.items())}"
@@ -101,9 +106,59 @@ def _own() -> dict[str, str]:
     return {name: number for name, number in found if name.startswith("compose-")}
 
 
-def _number(name: str) -> tuple[int, ...] | None:
+def _state(model_id: str) -> str:
+    from compose_core import zoo
+
     try:
-        parts = version(name).split("+")[0].split(".")[:2]
-        return tuple(int(part) for part in parts)
-    except (PackageNotFoundError, ValueError):
+        return str(zoo.resolve(model_id))
+    except ComposeError as error:
+        return error.what
+
+
+def _faults(names: Callable[[], Iterable[str]], check: Callable[[str], object]) -> Iterator[str]:
+    """What ``check`` has against each of the names, one line each."""
+    try:
+        known = list(names())
+    except ComposeError as error:
+        yield _in_a_line(error)
+        return
+    for name in known:
+        try:
+            check(name)
+        except ComposeError as error:
+            yield f"{name}: {_in_a_line(error)}"
+
+
+def _check_checkpoint(model_id: str) -> None:
+    """A checkpoint that is absent is no fault; one that is here has to be whole."""
+    from compose_core import zoo
+
+    if zoo.place(model_id) is not None:
+        zoo.resolve(model_id)
+
+
+def _in_a_line(error: ComposeError) -> str:
+    return " ".join(str(error).split())
+
+
+def _lowest() -> dict[str, str]:
+    """The lower bounds that compose-core declares; none in a source tree without metadata."""
+    try:
+        declared = requires("compose-core") or []
+    except PackageNotFoundError:
+        declared = []
+    bounds = (re.fullmatch(r"([\w-]+)>=([\d.]+)", line) for line in declared)  # without extras
+    return {bound[1]: bound[2] for bound in bounds if bound}
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
         return None
+
+
+def _numbers(release: str) -> list[int]:
+    """The numbers that a version begins with; zeros at the end mean nothing."""
+    start = re.match(r"\d+(\.\d+)*", release)
+    return [int(part) for part in re.sub(r"(\.0+)+$", "", start[0]).split(".")] if start else []
