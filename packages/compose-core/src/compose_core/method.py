@@ -142,10 +142,16 @@ def find(name: str) -> type[Method]:
 
 
 def capabilities() -> dict[str, dict[str, str]]:
-    """What each method makes of each key: `"needs"`, `"uses"`, or absent. For a table."""
+    """What each method makes of each key: `"needs"`, `"uses"`, or absent. For a table.
+
+    A method whose package is broken is left out; `find` says what is wrong with it.
+    """
     table: dict[str, dict[str, str]] = {}
     for name in methods():
-        method = find(name)
+        try:
+            method = find(name)
+        except ComposeError:
+            continue
         needed = {key for need in method.needs for key in need.split("|")}
         row = {key: "uses" for key in sorted(method.accepts)}
         table[name] = row | {key: "needs" for key in sorted(needed)}
