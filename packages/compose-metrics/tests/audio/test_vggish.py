@@ -95,8 +95,8 @@ def test_the_network_has_the_ports_layout():
     assert set(net.state_dict()) == convs | dense
     assert net.embeddings[0].weight.shape == (4096, 12_288)
     source = Source(id="random", sha256="", reference=False)
-    heard = VGGish(net, source).embed(noise(48_000))
-    assert heard.shape == (3, 128)
+    net.to_empty(device="cpu")  # whatever was in memory; only the shape is looked at
+    assert VGGish(net, source).embed(noise(48_000)).shape == (3, 128)
     with_relu = VGGish(net, source, last_relu=True)
     assert "before the last ReLU" in VGGish(net, source).transform
     assert "after the last ReLU" in with_relu.transform
@@ -120,3 +120,38 @@ def test_devices_agree(framing, device):
     x = noise(20_000)
     there = patches(x.to(device), framing)
     torch.testing.assert_close(there.cpu(), patches(x, framing), rtol=0, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_the_port_is_read_and_computes_what_the_port_computes(tmp_path, monkeypatch):
+    monkeypatch.setenv("COMPOSE_HOME", str(tmp_path / "home"))
+    with torch.device("meta"):
+        names = {name: t.shape for name, t in VGGishNet().state_dict().items()}
+    generator = torch.Generator().manual_seed(0)
+    state = {
+        name: torch.randn(shape, generator=generator) * (2 / max(1, math.prod(shape[1:]))) ** 0.5
+        if len(shape) > 1
+        else 0.1 * torch.randn(shape, generator=generator)
+        for name, shape in names.items()
+    }
+    save_file({**state, "pproc.pca_means": torch.zeros(128, 1)}, tmp_path / "v.safetensors")
+    loaded = VGGish.load(tmp_path / "v.safetensors")
+    assert loaded.source.metric("fad", "vggish") == "fad"
+
+    x = noise(32_000)
+    seen = patches(x)
+    for i in (0, 3, 6, 8, 11, 13):
+        seen = torch.nn.functional.conv2d(
+            seen, state[f"features.{i}.weight"], state[f"features.{i}.bias"], padding=1
+        ).relu()
+        if i in (0, 3, 8, 13):
+            seen = torch.nn.functional.max_pool2d(seen, 2)
+    seen = seen.transpose(1, 3).transpose(1, 2).reshape(2, -1)
+    for i in (0, 2, 4):
+        seen = seen @ state[f"embeddings.{i}.weight"].T + state[f"embeddings.{i}.bias"]
+        seen = seen.relu() if i < 4 else seen
+    heard = loaded.embed(x)
+    assert float((heard[0] - heard[1]).abs().mean()) > 1e-2 and float(heard.min()) < 0
+    torch.testing.assert_close(heard, seen, rtol=1e-4, atol=1e-5)
+    google = VGGish.load(tmp_path / "v.safetensors", framing="google")
+    assert google.source.metric("fad", "vggish") == "fad@vggish-google"
