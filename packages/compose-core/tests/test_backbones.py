@@ -9,7 +9,7 @@ import torch
 from diffusers import DDIMScheduler, StableDiffusionPipeline
 from safetensors.torch import load_file, save_file
 
-from compose_core.backbones import ControlledUNet, UNetNetwork, load_model
+from compose_core.backbones import ControlledUNet, UNetNetwork, assemble, load_model
 from compose_core.encoded import Encoded
 from compose_core.errors import ShapeError, UsageError, WeightsError
 from compose_core.prediction import Prediction, translate
@@ -101,6 +101,18 @@ def test_controlnet_steers_only_the_questions_that_hold_a_control(folder, model,
 
 
 @torch.no_grad()
+def test_a_control_that_does_not_fit_is_named(folder, tmp_path):
+    """Under windows each part would be given the control of the whole canvas."""
+    network = load_model(folder, controlnet=tiny_controlnet(tmp_path / "cn")).network
+    x, text = noise(1, 4, 16, 8), Encoded(text=noise(1, 77, 32))
+    level = network.schedule.level(500.0)
+    network(x, level, Encoded({**text, "control": noise(1, 3, 64, 32)}))
+    for size in ((64, 64), (32, 64), (16, 8)):
+        with pytest.raises(ShapeError, match=r"\(B, 3, 64, 32\)"):
+            network(x, level, Encoded({**text, "control": noise(1, 3, *size)}))
+
+
+@torch.no_grad()
 def test_embeddings_are_those_of_the_diffusers_pipeline(folder, model):
     pipe = StableDiffusionPipeline.from_pretrained(folder, use_safetensors=True)
     want, _ = pipe.encode_prompt("a red sphere", "cpu", 1, False)
@@ -112,6 +124,31 @@ def test_the_cut_of_a_long_prompt_is_reported(model):
     long = "a" * model.text.length + " the end"
     assert model.text.cut(long).endswith("the end")
     assert model.text.encode([long, ""])["text"].shape[:2] == (2, model.text.length)
+
+
+@pytest.mark.parametrize(
+    ("config", "named"),
+    [
+        ({"in_channels": 9}, "in_channels = 9"),  # inpainting
+        ({"out_channels": 8}, "out_channels = 8"),  # learned variances
+        ({"cross_attention_dim": 64}, "cross_attention_dim = 64"),  # another text encoder
+        ({"class_embed_type": "timestep"}, "class_embed_type = timestep"),
+        ({"num_class_embeds": 10}, "num_class_embeds = 10"),
+        (
+            {
+                "addition_embed_type": "text_time",
+                "addition_time_embed_dim": 8,
+                "projection_class_embeddings_input_dim": 80,
+            },
+            "addition_embed_type = text_time",
+        ),  # SDXL
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_unet_that_needs_more_is_refused_before_the_first_step(model, config, named):
+    unet = type(model.network.unet).from_config(model.network.unet.config, **config)
+    with pytest.raises(WeightsError, match=named):
+        assemble({**model.components, "unet": unet})
 
 
 def rewrite(path, change):

@@ -37,6 +37,8 @@ _CLASSES: dict[str, tuple[Any, tuple[str, ...]]] = {
     "tokenizer": (transformers, ("CLIPTokenizer", "CLIPTokenizerFast")),
 }
 _OPTIONAL = ("controlnet",)
+_INPUTS = ("addition_embed_type", "class_embed_type", "num_class_embeds", "encoder_hid_dim_type")
+"""What a UNet's config may ask for that no question holds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,8 +107,15 @@ def load_model(
 
 
 def assemble(parts: Mapping[str, Any], *, folder: Path | None = None, id: str = "") -> Model:
-    """A `Model` from the parts of a diffusers pipeline."""
+    """A `Model` from the parts of a diffusers pipeline.
+
+    Raises:
+        WeightsError: The UNet works on other latents than those of the VAE, hears another text
+            encoder, or needs inputs that are not given here (inpainting, upscaling, SDXL).
+    """
     scheduler, unet = parts["scheduler"], parts["unet"]
+    codec = VAECodec(parts["vae"])
+    _check_unet(unet.config, codec.channels, parts["text_encoder"].config.hidden_size)
     config = cast("Mapping[str, Any]", scheduler.config)
     schedule = DiscreteVP.from_config(config)
     kind = config.get("prediction_type", "epsilon")
@@ -118,7 +127,7 @@ def assemble(parts: Mapping[str, Any], *, folder: Path | None = None, id: str = 
     return Model(
         network=network,
         text=TextEncoder(parts["tokenizer"], parts["text_encoder"]),
-        codec=VAECodec(parts["vae"]),
+        codec=codec,
         schedule=schedule,
         sample_size=(size, size) if isinstance(size, int) else (int(size[0]), int(size[1])),
         folder=folder,
@@ -127,15 +136,41 @@ def assemble(parts: Mapping[str, Any], *, folder: Path | None = None, id: str = 
     )
 
 
-def load_components(folder: Path, dtype: torch.dtype = torch.float32) -> dict[str, Any]:
+def _check_unet(unet: Mapping[str, Any], channels: int, width: int) -> None:
+    """Refuse now what would fail at the first step."""
+    fits = {"in_channels": channels, "out_channels": channels, "cross_attention_dim": width}
+    needs: dict[str, int | None] = {**fits, **dict.fromkeys(_INPUTS)}
+    wrong = {name: unet.get(name) for name, fit in needs.items() if unet.get(name) != fit}
+    if isinstance(wrong.get("cross_attention_dim"), (list, tuple)):  # one of each block
+        del wrong["cross_attention_dim"]
+    if wrong:
+        raise WeightsError(
+            "the unet does not fit the vae and the text encoder, or needs more than they give",
+            got=", ".join(f"{name} = {value}" for name, value in wrong.items()),
+            expected=", ".join(f"{name} = {needs[name]}" for name in wrong),
+            remedy="use a text-to-image model of the layout of Stable Diffusion 1 or 2; "
+            "inpainting, upscaling and SDXL models have another",
+        )
+
+
+def load_components(
+    folder: Path, dtype: torch.dtype = torch.float32, variant: str | None = None
+) -> dict[str, Any]:
     """The parts that `model_index.json` lists and this package knows, on the CPU.
 
-    Parts such as a safety checker are not loaded.
+    Parts such as a safety checker are not loaded. With a `variant`, such as `"fp16"`, weights are
+    read from `*.fp16.safetensors`; a part that has none is read from its plain file.
 
     Raises:
         WeightsError: As `load_model`.
     """
     index = _read_json(folder / "model_index.json")
+    if variant is not None and not any(_has_variant(folder / name, variant) for name in _CLASSES):
+        raise WeightsError(
+            "the model has no weights of this variant",
+            got=variant,
+            expected=f"files such as {folder}/unet/*.{variant}.safetensors",
+        )
     parts: dict[str, Any] = {}
     for name in _CLASSES:
         entry = index.get(name)
@@ -149,7 +184,7 @@ def load_components(folder: Path, dtype: torch.dtype = torch.float32) -> dict[st
             )
         pair = cast("list[object]", entry) if isinstance(entry, list) else []
         kind = pair[1] if len(pair) == 2 else cast(object, entry)
-        parts[name] = _load_part(name, kind, folder / name, dtype)
+        parts[name] = _load_part(name, kind, folder / name, dtype, variant)
     parts["scheduler"] = _load_scheduler(folder / "scheduler")
     return parts
 
@@ -169,7 +204,13 @@ def _read_json(path: Path) -> dict[str, Any]:
     return cast("dict[str, Any]", found)
 
 
-def _load_part(name: str, kind: object, folder: Path, dtype: torch.dtype) -> Any:
+def _has_variant(folder: Path, variant: str) -> bool:
+    return any(f".{variant}" in path.name for path in folder.glob("*.safetensors*"))
+
+
+def _load_part(
+    name: str, kind: object, folder: Path, dtype: torch.dtype, variant: str | None = None
+) -> Any:
     library, allowed = _CLASSES[name]
     if kind not in allowed:
         raise WeightsError(
@@ -182,7 +223,10 @@ def _load_part(name: str, kind: object, folder: Path, dtype: torch.dtype) -> Any
         raise WeightsError(f"the {name} is missing", expected=f"a folder {folder}")
     if name == "tokenizer":
         return _guard(name, folder, lambda: _tokenizer(folder))
-    options = {"use_safetensors": True, "local_files_only": True, "output_loading_info": True}
+    options: dict[str, Any] = {"use_safetensors": True, "local_files_only": True}
+    options["output_loading_info"] = True
+    if variant is not None and _has_variant(folder, variant):
+        options["variant"] = variant
     # Both libraries read `dtype`; transformers must also be told to run nothing from the folder.
     if library is transformers:
         options["trust_remote_code"] = False

@@ -56,7 +56,8 @@ class _UNet(Network, ABC):
 
         Raises:
             UsageError: No text embedding is given.
-            ShapeError: Its width is not what the network cross-attends to.
+            ShapeError: Its width is not what the network cross-attends to, or a control has not
+                the size of the picture.
         """
         scaled, matched = translate(x_t, level, self.schedule)
         encoded = encoded.expand(x_t.shape[0])
@@ -137,6 +138,7 @@ class ControlledUNet(_UNet):
     def _residuals(self, x: Tensor, t: Tensor, text: Tensor, encoded: Encoded) -> dict[str, Any]:
         if "control" not in encoded:
             return {}
+        self._check_control(encoded["control"], x)
         down, mid = cast(Any, self.controlnet)(
             x,
             t,
@@ -146,3 +148,15 @@ class ControlledUNet(_UNet):
             return_dict=False,
         )
         return {"down_block_additional_residuals": down, "mid_block_additional_residual": mid}
+
+    def _check_control(self, control: Tensor, x: Tensor) -> None:
+        widths = cast(Any, self.controlnet).config.conditioning_embedding_out_channels
+        factor = 2 ** (len(widths) - 1)  # its embedding halves the picture between two widths
+        h, w = (factor * side for side in x.shape[2:])
+        if control.shape[2:] != (h, w):
+            raise ShapeError(
+                "the control does not fit what the network sees",
+                got=tuple(control.shape),
+                expected=f"(B, 3, {h}, {w}) beside latents {tuple(x.shape)}",
+                remedy="resize it; under windows, give each part the piece that its window shows",
+            )
