@@ -1,5 +1,7 @@
 """One process of a gloo group: answer a share of the questions and write down what came out.
 
+First a network fails in one of them: all must hear of it, and be able to go on.
+
 Run by `test_evaluate.py` as `python share_questions.py FOLDER`.
 """
 
@@ -11,8 +13,11 @@ from accelerate import PartialState
 from safetensors.torch import save_file
 
 from compose_core.compose import Consensus, Guided, Regional
-from compose_core.denoiser import Bound
+from compose_core.denoiser import Bound, Network
+from compose_core.encoded import Encoded
 from compose_core.evaluate import Distributed, Local
+from compose_core.prediction import Prediction
+from compose_core.schedule import Level
 from compose_core.testing.models import (
     TinyNetwork,
     stable_diffusion_schedule,
@@ -22,8 +27,34 @@ from compose_core.testing.models import (
 from compose_core.views import cover
 
 
+class FailsInTheLast(Network):
+    """Runs out of memory in the last process only."""
+
+    def __init__(self, processes: PartialState) -> None:
+        super().__init__()
+        self.schedule = stable_diffusion_schedule()
+        self.fails = processes.is_last_process
+
+    def forward(self, x_t: torch.Tensor, level: Level, encoded: Encoded) -> Prediction:
+        if self.fails:
+            raise MemoryError("out of memory")
+        return Prediction(x_t, level, x_t)
+
+
+def fail(processes: PartialState) -> str:
+    """What this process is told of it."""
+    x_t = torch.zeros(processes.num_processes, 1, 2)
+    network = FailsInTheLast(processes)
+    try:
+        Bound(network, Encoded())(x_t, Level.of(0.6, 0.8, 9.0), evaluator=Distributed(processes))
+    except Exception as error:  # noqa: BLE001
+        return f"{type(error).__name__}: {error}"
+    return "nothing"
+
+
 def main(folder: Path) -> None:
     processes = PartialState(cpu=True)
+    (folder / f"{processes.process_index}.txt").write_text(fail(processes))
     network = TinyNetwork()
     parts, negative = tiny_parts(3, network), Bound(network, tiny_text(99))
     masks = torch.rand((3, 8, 8), generator=torch.Generator().manual_seed(5)) + 0.1

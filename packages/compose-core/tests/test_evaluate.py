@@ -196,7 +196,10 @@ def test_distributed_is_local_when_nothing_was_launched():
 
 @pytest.mark.parametrize("count", [2, 3])
 def test_processes_share_the_rows_and_agree_with_one(count, tmp_path):
-    """Each process answers its share; all of them, and one alone, predict the same."""
+    """Each process answers its share; all of them, and one alone, predict the same.
+
+    When one fails, all are told, and none waits for it.
+    """
     launch(Path(__file__).parent / "share_questions.py", count, tmp_path)
     results = [load_file(tmp_path / f"{index}.safetensors") for index in range(count)]
     alone = load_file(tmp_path / "alone.safetensors")
@@ -204,6 +207,9 @@ def test_processes_share_the_rows_and_agree_with_one(count, tmp_path):
         for case in ("many", "few", "levels"):
             assert_close(result[case], alone[case], f"{case}: process and single must agree")
             assert torch.equal(result[case], results[0][case]), "all processes hold the same"
+    told = [(tmp_path / f"{index}.txt").read_text() for index in range(count)]
+    assert told.pop() == "MemoryError: out of memory"
+    assert all(f"process {count - 1} of {count}" in text for text in told)
     answered = [int(result["rows"].sum()) for result in results]
     assert sum(answered) == 56 and max(answered) == -(-56 // count)
     assert all(int(result["rows"].max()) <= 5 for result in results)

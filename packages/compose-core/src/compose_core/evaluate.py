@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from compose_core.encoded import Encoded
-from compose_core.errors import ShapeError, UsageError
+from compose_core.errors import ComposeError, ShapeError, UsageError
 from compose_core.prediction import Prediction
 from compose_core.schedule import Level
 
@@ -121,7 +121,8 @@ class Distributed(Evaluator):
 
     Every process asks the same questions in the same order (same seed, same program), answers its
     own contiguous share of the rows, and receives the answers of the others; so every process goes
-    on with the same predictions. Gradients do not cross processes.
+    on with the same predictions. Gradients do not cross processes. Where a network fails, all
+    processes raise: the one its own error, the others a `ComposeError` that names it.
 
     Args:
         accelerator: The `Accelerator` or `PartialState` of the run; by default the current state,
@@ -142,12 +143,27 @@ class Distributed(Evaluator):
             return batch.split(batch.predict(0, batch.rows, self.max_batch))
         share = -(-batch.rows // self.count)
         start, stop = (min(n * share, batch.rows) for n in (self.index, self.index + 1))
-        mine = group[0].x_t.new_zeros((share, *group[0].x_t.shape[1:]))
-        if start < stop:  # with fewer rows than processes, the last ones have nothing to answer
-            mine[: stop - start] = batch.predict(start, stop, self.max_batch).detach()
+        # The last row says whether this process failed: the others would wait for it in vain.
+        mine = group[0].x_t.new_zeros((share + 1, *group[0].x_t.shape[1:]))
+        failure = None
+        try:
+            if start < stop:  # with fewer rows than processes, the last have nothing to answer
+                mine[: stop - start] = batch.predict(start, stop, self.max_batch).detach()
+        except Exception as error:  # noqa: BLE001 - raised again when the others know
+            failure = error
+            mine[share] = 1
         utilities: Any = import_module("accelerate.utils")
-        everyone: Tensor = utilities.gather(mine)
-        return batch.split(everyone[: batch.rows])
+        everyone: Tensor = utilities.gather(mine).unflatten(0, (self.count, share + 1))
+        failed = everyone[:, share].flatten(1).any(1).nonzero().flatten().tolist()
+        if failure is not None:
+            raise failure
+        if failed:
+            raise ComposeError(
+                "another process of this run failed",
+                got=f"process {', '.join(map(str, failed))} of {self.count}",
+                remedy="see the error of that process",
+            )
+        return batch.split(everyone[:, :share].flatten(0, 1)[: batch.rows])
 
 
 @dataclass(frozen=True)
