@@ -139,7 +139,9 @@ def _explain(error: BaseException) -> tuple[str, int]:
     if isinstance(error, KeyboardInterrupt):
         return "interrupted; nothing unfinished was left behind", INTERRUPTED
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        cause = ComposeError("not enough memory", got=error, remedy="a smaller canvas or --num")
+        cause = ComposeError(
+            "not enough memory", got=error, remedy="a smaller canvas or --max-batch"
+        )
     elif isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         cause = ComposeError("the disk is full", got=error, remedy="free some space")
     else:
