@@ -108,9 +108,9 @@ def _everything() -> list[str]:
     return [part for package in PACKAGES.values() for part in package.editable(*package.extras)]
 
 
-def _pytest(session: nox.Session, *arguments: str, **env: str) -> None:
-    """Run pytest; exit code 5 (nothing selected) counts as success only for one package."""
-    codes = [0, 5] if "-m" in arguments else [0]
+def _pytest(session: nox.Session, *arguments: str, may_be_empty: bool = False, **env: str) -> None:
+    """Run pytest; to select nothing (exit code 5) is a failure unless it `may_be_empty`."""
+    codes = [0, 5] if may_be_empty else [0]
     command = [_python(session), "-m", "pytest", *arguments, *session.posargs]
     session.run(*command, env={**OFFLINE, **env}, success_codes=codes, external=_bare(session))
 
@@ -148,14 +148,17 @@ def tests_cpu(session: nox.Session, package: str) -> None:
     """Test one package with nothing installed but what it declares."""
     this = PACKAGES[package]
     _install(session, *_editable(this.family("test")[1:]), *this.editable("test"), *TESTERS)
-    _pytest(session, *_own_tests(session, this), "-m", _selection(this), **ONE_THREAD)
+    chosen = (*_own_tests(session, this), "-m", _selection(this))
+    _pytest(session, *chosen, may_be_empty=True, **ONE_THREAD)
 
 
 @nox.session(name="tests-cuda", default=False)
 @nox.parametrize("package", EACH)
 def tests_cuda(session: nox.Session, package: str) -> None:
-    """Test one package on a GPU; a missing GPU is a failure. Works with --no-venv."""
+    """Test one package on a GPU; no GPU, or no test for it, is a failure. Works with --no-venv."""
     this = PACKAGES[package]
+    if not _has_gpu_tests(this):
+        session.skip(f"{package} has no tests for a GPU")
     _install(session, *_everything(), *TESTERS)
     env = {"COMPOSE_REQUIRE_CUDA": "1"}
     if _bare(session):
@@ -168,6 +171,12 @@ def _own_tests(session: nox.Session, package: Package) -> list[str]:
     if not folder.is_dir():
         session.skip(f"{package.name} has no tests")
     return [str(folder)]
+
+
+def _has_gpu_tests(package: Package) -> bool:
+    """Whether its tests name the marker, or the module that brings it (`device`)."""
+    texts = (path.read_text("utf-8") for path in package.folder.glob("tests/**/*.py"))
+    return any("mark.cuda" in text or "testing.devices" in text for text in texts)
 
 
 def _selection(package: Package) -> str:
@@ -251,7 +260,10 @@ def install_check(session: nox.Session, package: str) -> None:
 
 @nox.session(default=False, venv_backend="uv")
 def lowest(session: nox.Session) -> None:
-    """Run the fast tests with the lowest versions that the packages declare."""
+    """Run the fast tests with the lowest versions that the packages declare.
+
+    Needs uv, unlike all others: pip cannot be asked for the lowest versions.
+    """
     everything = _editable(list(PACKAGES.values()), "test")
     session.install("--resolution", "lowest-direct", *everything)
     folders = [str(package.folder) for package in PACKAGES.values()]
