@@ -31,6 +31,7 @@ def main() -> None:
         "import_core": median["core"] - median["nothing"],
         "compose_help": median["help"],
         "denoiser_over_torch": measure.ratio(seconds, "denoiser", "torch"),
+        "bars": {"import_core": 0.3, "compose_help": 0.5},
     }
     measure.write("import_time", row, options.out)
 

@@ -1,9 +1,9 @@
 """What every script here shares: timing against a peer in one run, and the row it writes.
 
 Absolute times depend on the machine and on what else runs on it. Each script therefore times the
-thing and its peer in turns, in the same process, on one thread, and reports the ratio; seconds
-stand beside it only for orientation. They are seconds of the processor, not of the wall clock, so
-that a busy neighbour does not count.
+thing and its peer in turns, in one run, and reports the ratio; seconds stand beside it only for
+orientation. Unless a row says otherwise they are seconds of the processor, not of the wall clock,
+so that a busy neighbour does not count.
 """
 
 import argparse
@@ -78,11 +78,13 @@ def write(name: str, row: Mapping[str, Any], folder: Path) -> None:
 
 def machine() -> dict[str, Any]:
     """Describe where the row was measured, without naming the host."""
+    import torch  # here, because `import_time` has no use for it while it measures
+
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     return {
         "processor": platform.machine(),
         "cores": os.cpu_count(),
-        "threads": os.environ.get("OMP_NUM_THREADS", "default"),
+        "threads": torch.get_num_threads(),
         "load_average": load,
         "python": platform.python_version(),
     }
