@@ -1,4 +1,7 @@
-"""What the pages say is true: links lead somewhere, commands exist, examples load and run."""
+"""What the pages say is true: links lead somewhere, commands exist, examples load and run.
+
+A block in a language that is named here is checked; ```` ```py ```` is for code that is not whole.
+"""
 
 import ast
 import os
@@ -7,6 +10,7 @@ import shlex
 import subprocess
 import sys
 import tomllib
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -18,6 +22,7 @@ PAGES = sorted(
 )
 SCENES = sorted((ROOT / "examples").glob("*.toml"))
 FENCE = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+INLINE = re.compile(r"(?<!`)`(nox [^`\n]+)`")
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 
 
@@ -31,8 +36,12 @@ def fences(path, *languages):
 
 
 def commands(path):
-    """The commands in a page's shell blocks, one list of words each; ``&&`` separates them."""
-    for block in fences(path, "bash", "sh", "console"):
+    """The commands in a page's shell blocks, one list of words each; ``&&`` separates them.
+
+    Commands of nox count wherever they are written: they fill a table.
+    """
+    inline = INLINE.findall(path.read_text("utf-8"))
+    for block in [*fences(path, "bash", "sh", "console"), *inline]:
         for line in block.replace("\\\n", " ").splitlines():
             for command in line.removeprefix("$ ").split("&&"):
                 words = shlex.split(command, comments=True)
@@ -45,7 +54,8 @@ def pages_with(program):
     return [pytest.param(*pair, id=f"{relative(pair[0])}:{' '.join(pair[1])}") for pair in found]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=relative)
+# A fragment becomes part of a page elsewhere, and its links are those of that page.
+@pytest.mark.parametrize("page", [p for p in PAGES if "fragments" not in p.parts], ids=relative)
 def test_links_lead_somewhere(page):
     for target in LINK.findall(FENCE.sub("", page.read_text("utf-8"))):
         if not re.match(r"[a-z]+:|#", target):
@@ -65,13 +75,19 @@ def sessions():
 
 @pytest.mark.parametrize(("page", "words"), pages_with("nox"))
 def test_the_nox_sessions_of_a_page_exist(page, words):
-    asked = words[words.index("-s") + 1].partition("(")[0]
-    assert asked in set(sessions())
+    own = list(takewhile(lambda word: word != "--", words))
+    asked = own[own.index("-s") + 1 :] if "-s" in own else []
+    assert {word.partition("(")[0] for word in asked} <= set(sessions())
+
+
+@pytest.mark.parametrize(("page", "words"), pages_with("python"))
+def test_the_scripts_of_a_page_exist(page, words):
+    assert words[1] == "-m" or (ROOT / words[1]).is_file()
 
 
 def parser_accepts(words):
     """Ask for help instead of doing it: the command's name and options are still checked."""
-    known = [word for word in words[1:] if not word.startswith("-")][:1]
+    known = list(takewhile(lambda word: not (word.startswith("-") or word.isupper()), words[1:]))
     code = "import sys; from compose_core.cli import main; sys.exit(main(sys.argv[1:]))"
     command = [sys.executable, "-c", code, *known, "--help"]
     return subprocess.run(command, capture_output=True, text=True, check=False)
@@ -98,6 +114,42 @@ def test_the_python_of_a_page_runs(page, tmp_path):
             command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
         )
         assert result.returncode == 0, f"{relative(page)}:\n{code}\n{result.stderr}"
+
+
+def test_a_command_that_does_not_exist_is_noticed():
+    for words in ("compose frobnicate", "compose zoo frobnicate ID", "compose zoo verify --force"):
+        result = parser_accepts(words.split())
+        assert result.returncode != 0 or "--force" not in result.stdout
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if fences(page, "toml")], ids=relative)
+def test_the_toml_of_a_page_is_toml(page):
+    for text in fences(page, "toml"):
+        if "--8<--" not in text:  # a snippet: its file is checked where it lies
+            assert tomllib.loads(text)
+
+
+def test_the_manifest_of_the_readme_is_one():
+    from compose_core.zoo.manifest import parse
+
+    (written,) = fences(ROOT / "zoo" / "README.md", "toml")
+    assert parse(written).id == "sd-tiny"
+
+
+def test_the_idea_of_the_architecture_runs():
+    import torch
+
+    from compose_core import Local
+    from compose_core.testing.models import stable_diffusion_schedule, tiny_parts
+
+    (code,) = fences(ROOT / "ARCHITECTURE.md", "py")
+    (denoiser,), level = tiny_parts(1), stable_diffusion_schedule().levels(4)[1]
+    x_t = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(1))
+    state, evaluator = denoiser.init(x_t), Local()
+    names = {"denoiser": denoiser, "evaluator": evaluator, "x_t": x_t, "level": level}
+    names |= {"state": state}
+    exec(code, names)
+    assert torch.equal(names["prediction"].x0, denoiser(x_t, level, state).x0)
 
 
 def test_there_are_examples():
