@@ -34,5 +34,5 @@ assert record.settings.seed == 5
 
 # --8<-- [start:compare]
 for method in ("regional", "plain"):
-    run_scene(scene, method=method, steps=10, out=out, name=method)
+    (path,) = run_scene(scene, method=method, steps=10, out=out, name=method)
 # --8<-- [end:compare]

@@ -97,11 +97,12 @@ def searches(page: Page, origin: str) -> str:
     page.locator("input.md-search__input").fill("least squares")
     hits = page.locator("a.md-search-result__link")
     hits.first.wait_for(timeout=20_000)
+    count = hits.count()
     hits.first.click()
     page.wait_for_load_state()
     if "least" not in page.locator("article").inner_text().lower():
         raise AssertionError(f"the first hit, {page.url}, does not hold the word")
-    return f"searched, {hits.count()} hits, and opened {urlsplit(page.url).path}"
+    return f"searched, {count} hits, and opened {urlsplit(page.url).path}"
 
 
 def follows(page: Page, origin: str) -> str:
@@ -138,8 +139,12 @@ def _watch(page: Page, origin: str, complaints: list[str]) -> None:
         if not url.startswith((origin, "data:", "blob:")):
             complaints.append(f"{page.url} asks {url}")
 
+    def answered(url: str, status: int) -> None:
+        if status >= 400:
+            complaints.append(f"{url} answers {status}")
+
     page.on("request", lambda asked: request(asked.url))
-    page.on("response", lambda r: r.ok or complaints.append(f"{r.url} answers {r.status}"))
+    page.on("response", lambda r: answered(r.url, r.status))
     page.on("pageerror", lambda error: complaints.append(f"{page.url}: {error}"))
 
 

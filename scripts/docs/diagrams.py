@@ -96,10 +96,10 @@ _FLOW = {
     "condition": Node(1, 0, "conditions", "typed values"),
     "encoded": Node(2, 0, "encoded", "tensors"),
     "denoiser": Node(3, 0, "denoisers", "predict x₀"),
-    "composer": Node(0, 1, "composer", "its own rule"),
-    "sampler": Node(1, 1, "sampler", "noise to sample"),
-    "codec": Node(2, 1, "codec", "latents to pixels"),
-    "picture": Node(3, 1, "picture", "with its scene"),
+    "composer": Node(3, 1, "composer", "its own rule"),
+    "sampler": Node(2, 1, "sampler", "noise to sample"),
+    "codec": Node(1, 1, "codec", "latents to pixels"),
+    "picture": Node(0, 1, "picture", "with its scene"),
 }
 _FLOW_EDGES = [
     ("scene", "condition"), ("condition", "encoded"), ("encoded", "denoiser"),
@@ -109,11 +109,7 @@ _FLOW_EDGES = [
 
 def _flow(*here: str) -> Diagram:
     title = "A scene becomes conditions, tensors, denoisers, a composition, a sample, a picture"
-    nodes = {
-        key: Node(n.column + 4 * n.row, 0, n.name, n.note) if not here else n
-        for key, n in _FLOW.items()
-    }
-    return Diagram(title, nodes, [*_FLOW_EDGES, ("denoiser", "composer")], frozenset(here))
+    return Diagram(title, _FLOW, [*_FLOW_EDGES, ("denoiser", "composer")], frozenset(here))
 
 
 DIAGRAMS = {

@@ -140,7 +140,7 @@ def kind(value: dict[str, Any]) -> str:
     if value["type"] == "array":
         if "prefixItems" in value:
             items = value["prefixItems"]
-            return f"{len(items)} {kind(items[0])}s".replace("number from", "numbers from")
+            return f"{len(items)} {WORDS[items[0]['type']]}s{_range(items[0])}"
         return "tables, see [below](#layers)"
     return WORDS[value["type"]] + _range(value)
 
