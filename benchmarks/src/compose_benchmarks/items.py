@@ -23,13 +23,16 @@ from compose_worlds.primitives.labels import Labels, labels
 from compose_worlds.primitives.world import Scene as Drawn
 from compose_worlds.primitives.world import stack
 
-__all__ = ["GROUND", "SIDE", "VISIBLE", "Item", "digest", "document", "item", "look"]
+__all__ = ["EXTENT", "GROUND", "SIDE", "VISIBLE", "Item", "digest", "document", "item", "look"]
 
 SIDE = 64
 """Width and height of the pictures of the tiny suites, in pixels."""
 
-VISIBLE = 40
+VISIBLE = 80
 """Least visible pixels of an object that a picture is judged by, at 64 x 64."""
+
+EXTENT = 12 / SIDE
+"""Least width and height of a box: three cells of the latents of sd-tiny."""
 
 GROUND: dict[str, str] = {
     "grass": "empty grass",

@@ -13,7 +13,6 @@ from compose_benchmarks import facts, record
 from compose_benchmarks.gallery import Gallery
 from compose_benchmarks.items import Item
 from compose_benchmarks.runner.execute import Run, outcome
-from compose_core.run.execute import _COUNTED as COUNTED
 from compose_core.run.files import write_atomic
 from compose_core.zoo.digest import remembered_digest
 
@@ -23,6 +22,9 @@ if TYPE_CHECKING:
 __all__ = ["describe", "place", "publish", "score", "write"]
 
 SPLIT = "compose_worlds primitives, scenes from 10,000,000 on (never trained on)"
+_COUNTED = (".safetensors", ".json", ".txt", ".model")
+"""Kinds of files of a model that decide what it computes."""
+
 STRIP = 8
 """Pictures that are published for people to look at."""
 
@@ -133,7 +135,7 @@ def _files(folder: Path) -> dict[str, str]:
     return {
         path.relative_to(folder).as_posix(): remembered_digest(path)
         for path in found
-        if path.suffix in COUNTED
+        if path.suffix in _COUNTED
     }
 
 

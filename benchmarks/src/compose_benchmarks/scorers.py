@@ -13,7 +13,7 @@ from compose_benchmarks.promises import ExactlyThese, ObjectsThere, RelationHold
 from compose_metrics.alignment.clip_score import CLIPScore
 from compose_metrics.compbench.attributes import AttributeBinding
 from compose_metrics.compbench.depth_relations import Spatial3D
-from compose_metrics.compbench.mixed import Complex
+from compose_metrics.compbench.mixed import Aspect, Complex
 from compose_metrics.compbench.numeracy import Numeracy
 from compose_metrics.compbench.spatial import Spatial2D
 from compose_metrics.dense.depth import DepthMAE
@@ -116,7 +116,7 @@ def mixed(gallery: Gallery) -> list[Result]:
     eyes = gallery.eyes
     metric = Complex(eyes.judge, eyes.judge, eyes.clip)
     for part in gallery.parts():
-        aspects = ["spatial"] * len(part.items)
+        aspects: list[Aspect] = ["spatial"] * len(part.items)
         metric.update(part.pictures, _words(part), aspects, keys=part.keys)
     return [metric.compute()]
 

@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from compose_benchmarks.items import VISIBLE, Item, item, look
+import torch
+
+from compose_benchmarks.items import EXTENT, VISIBLE, Item, item, look
 from compose_core.errors import ComposeError, UsageError
 from compose_worlds.primitives import draw
 from compose_worlds.primitives.captions import Claim, Relation
@@ -111,5 +113,8 @@ class Suite:
         seen = look(drawn)
         visible = seen.visible[0].flatten(1).sum(1)
         if len(visible) < len(drawn.solids) or int(visible.min()) < VISIBLE:
+            return None
+        x0, y0, x1, y1 = seen.boxes[0].unbind(1)
+        if float(torch.minimum(x1 - x0, y1 - y0).min()) < EXTENT:
             return None
         return item(number, source, drawn, promise.objects, promise.claims, promise.relation, seen)

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from compose_benchmarks.items import GROUND, SIDE, VISIBLE, digest, look
+from compose_benchmarks.items import EXTENT, GROUND, SIDE, VISIBLE, digest, look
 from compose_benchmarks.registry import contenders, find, suites
 from compose_benchmarks.scorers import words
 from compose_core.errors import ComposeError, UsageError
@@ -65,6 +65,7 @@ def test_layouts_are_those_of_the_labels(some):
             assert x0 < outline[:, 1].min() and outline[:, 1].max() < x1
             assert y0 < outline[:, 0].min() and outline[:, 0].max() < y1
             assert int(seen.visible[0, i].sum()) >= VISIBLE
+            assert min(layer.box[2] - layer.box[0], layer.box[3] - layer.box[1]) >= EXTENT
             solid = item.drawn.solids[i]
             assert solid.color in layer.prompt and solid.shape in layer.prompt
         nearest = seen.object_depth[0].flatten(1).amin(1).tolist()
