@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import shutil
 import warnings
 
 import numpy as np
@@ -11,6 +12,7 @@ from diffusers import StableDiffusionPipeline
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 
 from compose_core.backbones import load_model
+from compose_core.codec import VAECodec
 from compose_core.errors import SceneError, ShapeError, UsageError, WeightsError
 from compose_core.evaluate import Local
 from compose_core.method import Method, Plan
@@ -288,7 +290,7 @@ def test_a_method_by_name_or_with_options(pipe, scene):
 
 def test_warnings_of_a_plan_reach_the_user(pipe, scene):
     class Loud(Method):
-        name, summary, accepts = "loud", "", frozenset()
+        name, summary, accepts = "loud", "", RegionalMethod.accepts
 
         def plan(self, scene, model, **rest):
             made = RegionalMethod().plan(scene, model, **rest)
@@ -335,11 +337,104 @@ def test_nothing_to_draw(pipe, what):
         ({"num_images_per_prompt": 0}, UsageError),
         ({"generator": [torch.Generator()] * 3}, ShapeError),
         ({"negative_prompt": ["a", "b"]}, UsageError),
+        ({"negative_prompt": [3]}, UsageError),
+        ({"height": 64.0}, UsageError),
+        ({"num_inference_steps": 2.5}, UsageError),
+        ({"generator": 3}, UsageError),
+        ({"generator": [3]}, UsageError),
+        ({"guidance_scale": "5"}, UsageError),
     ],
 )
 def test_bad_arguments(pipe, options, error):
     with pytest.raises(error):
         run(pipe, **options)
+
+
+@pytest.mark.parametrize("what", [[1, 2], 7, {"a": 1}, b"a", "scenes"])
+def test_what_cannot_be_drawn_is_refused(pipe, scene, what):
+    with pytest.raises(UsageError, match="cannot be drawn"):
+        run(pipe, [scene, scene] if what == "scenes" else what)
+
+
+def test_latents_of_a_callback_must_fit(pipe):
+    with pytest.raises(ShapeError, match="callback"):
+        run(pipe, callback_on_step_end=lambda *_: {"latents": torch.zeros(1, 4, 1, 1)})
+
+
+def test_what_of_a_scene_is_not_used_is_said(pipe, scene):
+    class Deaf(Method):
+        name, summary, accepts, needs = "deaf", "", frozenset({"prompt", "z"}), frozenset()
+
+        def plan(self, scene, model, **rest):
+            return RegionalMethod().plan(scene, model, **rest)
+
+    heard = []
+    run(pipe, scene, method=Deaf(), warn=heard.append)
+    assert heard == ["the method 'deaf' does not use `box` of layer 'ball', 'cube'"]
+    Deaf.needs = frozenset({"depth"})
+    with pytest.raises(SceneError, match="needs `depth`"):
+        run(pipe, scene, method=Deaf())
+
+
+@pytest.mark.parametrize("given", [{"height": 64}, {"width": 64}, {"negative_prompt": "blur"}])
+def test_what_a_scene_has_of_its_own_cannot_be_given_beside_it(pipe, scene, given):
+    with pytest.raises(UsageError, match=next(iter(given))):
+        run(pipe, scene, **given)
+
+
+def test_the_header_of_a_trace_says_what_was_asked(pipe, scene):
+    meta = pipe(scene, num_inference_steps=1, trace=True).trace.meta
+    assert meta["scene"]["prompt"] == "toys" and meta["method"] == "regional"
+    assert pipe("a", num_inference_steps=1, trace=True).trace.meta["prompt"] == "a"
+
+
+def test_a_large_canvas_and_a_tiling_vae_are_decoded_in_tiles(pipe, monkeypatch):
+    seen = []
+    decode = VAECodec.decode
+
+    def watched(self, latents, **options):
+        seen.append(tuple(latents.shape[2:]))
+        return decode(self, latents, **options)
+
+    monkeypatch.setattr(VAECodec, "decode", watched)
+    options = {"num_inference_steps": 1, "guidance_scale": 1.0}
+    assert run(pipe, height=32, width=320, **options).shape == (1, 3, 32, 320)
+    assert seen == [(8, 32)] * 3
+    seen.clear()
+    run(pipe, height=32, width=256, **options)
+    monkeypatch.setattr(pipe.vae, "use_tiling", True)
+    run(pipe, height=32, width=128, **options)
+    assert seen == [(8, 64)] + [(8, 16)] * 3
+
+
+def test_the_arguments_of_tutorials_are_taken(folder):
+    usual = {"use_safetensors": True, "local_files_only": True, "revision": None}
+    pipe = ComposePipeline.from_pretrained(
+        folder, safety_checker=None, controlnet=None, torch_dtype=torch.float32, **usual
+    )
+    assert pipe.controlnet is None
+    for refused in ({"use_safetensors": False}, {"device_map": "auto"}, {"vae": None}):
+        with pytest.raises(UsageError, match=next(iter(refused))):
+            ComposePipeline.from_pretrained(folder, **refused)
+
+
+def test_a_variant_is_read_where_there_is_one(folder, tmp_path, pipe):
+    half = shutil.copytree(folder, tmp_path / "half")
+    weights = half / "unet" / "diffusion_pytorch_model.safetensors"
+    weights.rename(weights.with_name("diffusion_pytorch_model.fp16.safetensors"))
+    with pytest.raises(WeightsError, match="unet cannot be loaded"):
+        ComposePipeline.from_pretrained(half)
+    read = ComposePipeline.from_pretrained(half, variant="fp16")
+    assert torch.equal(read.unet.conv_in.weight, pipe.unet.conv_in.weight)
+    with pytest.raises(WeightsError, match="no weights of this variant"):
+        ComposePipeline.from_pretrained(half, variant="ema")
+
+
+def test_a_name_of_the_hub_is_answered_with_the_way(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(WeightsError, match="nothing is downloaded") as caught:
+        ComposePipeline.from_pretrained("stabilityai/sd")
+    assert "hf download stabilityai/sd" in caught.value.remedy
 
 
 def test_loading_is_strict_and_knows_its_arguments(folder, tmp_path):

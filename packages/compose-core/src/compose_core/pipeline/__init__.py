@@ -28,14 +28,15 @@ from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from compose_core.backbones import Model, assemble, load_components
+from compose_core.codec import Codec
 from compose_core.errors import UsageError
 from compose_core.evaluate import Evaluator, Local
 from compose_core.method import Method, Plan, find
 from compose_core.noise import Generators
-from compose_core.pipeline import request
+from compose_core.pipeline import checks, request
 from compose_core.pipeline.request import OutputType, SamplerName
 from compose_core.sampler import Moment, Sampler
-from compose_core.scene import Scene
+from compose_core.scene import Scene, check
 from compose_core.trace import Trace
 
 __all__ = ["ComposePipeline", "ComposePipelineOutput"]
@@ -75,7 +76,7 @@ class ComposePipeline(DiffusionPipeline):
     """
 
     model_cpu_offload_seq: ClassVar[str] = "text_encoder->controlnet->unet->vae"
-    _optional_components: ClassVar[list[str]] = ["controlnet"]
+    _optional_components: ClassVar[list[str]] = list(checks.OPTIONAL)
     _callback_tensor_inputs: ClassVar[list[str]] = ["latents"]
 
     def __init__(
@@ -108,7 +109,10 @@ class ComposePipeline(DiffusionPipeline):
 
         Args:
             pretrained_model_name_or_path: The folder or id.
-            **kwargs: `dtype` (or `torch_dtype`), and components to use instead of the folder's.
+            **kwargs: `dtype` (or `torch_dtype`), `variant`, and components to use instead of the
+                folder's. What is always so here, `use_safetensors=True` and
+                `local_files_only=True`, and components that are not wanted, such as
+                `safety_checker=None`, are taken as well.
 
         Raises:
             WeightsError: A part is missing or does not fit; see `backbones.load_model`.
@@ -116,15 +120,9 @@ class ComposePipeline(DiffusionPipeline):
         """
         folder = request.locate(pretrained_model_name_or_path)
         dtype = kwargs.pop("dtype", kwargs.pop("torch_dtype", None)) or torch.float32
-        parts = load_components(folder, dtype)
-        unknown = set(kwargs) - {*parts, *cls._optional_components}
-        if unknown:
-            raise UsageError(
-                "from_pretrained does not take these arguments",
-                got=", ".join(sorted(unknown)),
-                expected=f"dtype, or a component: {', '.join(parts)}",
-            )
-        return cls(**{**parts, **kwargs})
+        variant = kwargs.pop("variant", None)
+        own = checks.components(kwargs)
+        return cls(**{**load_components(folder, dtype, variant), **own})
 
     @property
     def model(self) -> Model:
@@ -174,7 +172,8 @@ class ComposePipeline(DiffusionPipeline):
         Args:
             prompt: One prompt or several, each a picture; or a scene.
             method: For scenes: the name of a method, or one with options of its own.
-            height: In pixels, for prompts; default what the model was trained on.
+            height: In pixels, for prompts; default what the model was trained on. Scenes have
+                their own canvas.
             width: Likewise.
             num_inference_steps: Steps of the sampler.
             guidance_scale: 1 asks no unconditional question.
@@ -191,20 +190,27 @@ class ComposePipeline(DiffusionPipeline):
             callback_on_step_end: Called as `f(pipe, step, t, tensors)`; returned `latents` go on.
             callback_on_step_end_tensor_inputs: Which tensors it receives: `latents`.
             trace: True, or a `Trace` to write in; each step is then also decoded.
-            warn: Receives each warning as a sentence; default `warnings.warn`.
+            warn: Receives each warning as a sentence, also what of a scene the method does not
+                use; default `warnings.warn`.
+
+        A canvas more than four times as wide or high as the model was trained on is decoded in
+        tiles, as is whatever is larger than that when the `vae` has `use_tiling`.
 
         Raises:
             UsageError, ShapeError: Arguments do not fit together.
-            SceneError: The scene does not fit the model.
+            SceneError: The scene does not fit the model, or lacks what the method needs.
         """
-        request.check(prompt, output_type, num_images_per_prompt)
+        checks.check(prompt, output_type, num_images_per_prompt)
+        checks.check_numbers(num_inference_steps, guidance_scale, height, width)
         self._check_tensors(callback_on_step_end_tensor_inputs)
         self._interrupt, self._guidance_scale = False, guidance_scale
         device = self._execution_device
         model = self.model
         generator = request.generators(generator, prompt)
         if isinstance(prompt, Scene):
+            checks.check_scene(height, width, negative_prompt)
             chosen = find(method)() if isinstance(method, str) else method
+            unused = check(prompt, chosen.accepts, chosen.needs, chosen.name)
             plan = chosen.plan(
                 prompt,
                 model,
@@ -215,17 +221,22 @@ class ComposePipeline(DiffusionPipeline):
             )
             batch = num_images_per_prompt
         else:
+            unused = []
             texts = request.texts(prompt, negative_prompt, num_images_per_prompt)
             shape = request.latent_shape(model, height, width)
             plan = request.plain(model, texts, shape, guidance_scale, device)
             batch = len(texts)
-        for line in plan.warnings:
+        for line in (*unused, *plan.warnings):
             (warn or _warn)(line)
 
+        codec = request.codec(model, plan.shape[1:])
         walk = request.sampler(sampler, model, self.scheduler, num_inference_steps)
         self._num_timesteps = len(walk.levels) - 1
         x_t = request.start(walk, (batch, *plan.shape), generator, device, latents)
-        log = trace if isinstance(trace, Trace) else Trace() if trace else None
+        log = trace if isinstance(trace, Trace) else None
+        if trace is True:
+            name = method if isinstance(method, str) else method.name
+            log = Trace(request.described(prompt, name, num_inference_steps, guidance_scale))
         walked = walk.steps(
             plan.denoiser, x_t, generator=generator, evaluator=evaluator or Local()
         )
@@ -233,11 +244,11 @@ class ComposePipeline(DiffusionPipeline):
             for moment in walked:
                 x_t = self._after(moment, callback_on_step_end, callback_on_step_end_tensor_inputs)
                 if log is not None:
-                    request.trace(log, moment, model, plan)
+                    request.trace(log, moment, codec, plan)
                 bar.update()
                 if self._interrupt:
                     break
-        images = _present(x_t, model, plan, output_type)
+        images = _present(x_t, codec, plan, output_type)
         self.maybe_free_model_hooks()
         return ComposePipelineOutput(images=images, trace=log) if return_dict else (images,)
 
@@ -258,6 +269,7 @@ class ComposePipeline(DiffusionPipeline):
         changed = callback(self, step.index, step.now.t, {name: given[name] for name in names})
         latents = (changed or {}).get("latents")
         if latents is not None and latents is not moment.x_t:
+            checks.check_latents(latents, tuple(moment.x_t.shape))
             moment.x_t.copy_(latents)  # in place: the sampler holds this very tensor
         return moment.x_t
 
@@ -266,9 +278,9 @@ def _warn(line: str) -> None:
     warnings.warn(line, UserWarning, stacklevel=3)
 
 
-def _present(x: Tensor, model: Model, plan: Plan, output_type: OutputType) -> Any:
+def _present(x: Tensor, codec: Codec, plan: Plan, output_type: OutputType) -> Any:
     if output_type == "latent":
         return x
-    pictures = model.codec.decode(x, wrap=plan.wrap)
-    processor = VaeImageProcessor(vae_scale_factor=model.codec.factor)
+    pictures = codec.decode(x, wrap=plan.wrap)
+    processor = VaeImageProcessor(vae_scale_factor=codec.factor)
     return processor.postprocess(pictures.float(), output_type=output_type)

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from compose_core.backbones import Model
+from compose_core.codec import Codec, Tiled, tile_side
 from compose_core.denoiser import Bound, Guided
-from compose_core.errors import ShapeError, UsageError
+from compose_core.errors import ShapeError, UsageError, WeightsError
 from compose_core.method import Plan
 from compose_core.noise import Generators
+from compose_core.pipeline.checks import all_texts
 from compose_core.sampler import DDIM, Euler, FromDiffusers, Heun, Moment, Sampler
 from compose_core.scene import Scene
+from compose_core.scene.layer import short
 from compose_core.trace import Trace, collect
 
 OutputType = Literal["pil", "np", "pt", "latent"]
@@ -26,33 +30,48 @@ SamplerName = Literal["ddim", "euler", "heun", "scheduler"]
 _PREVIEW = 256
 """Longest side of the pictures in a trace, in pixels."""
 
-
-def check(prompt: object, output_type: str, count: int) -> None:
-    """Refuse a call before anything is computed.
-
-    Raises:
-        UsageError: No prompt, an unknown output type, or no pictures.
-    """
-    if prompt is None or (not isinstance(prompt, (str, Scene)) and not prompt):
-        raise UsageError("nothing to draw", got=prompt, expected="a prompt, several, or a Scene")
-    if output_type not in ("pil", "np", "pt", "latent"):
-        raise UsageError("unknown output type", got=output_type, expected="pil, np, pt or latent")
-    if count < 1:
-        raise UsageError("at least one picture", got=count)
+_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 def locate(model: str | os.PathLike[str]) -> Path:
-    """The folder itself, or that of a model of the zoo."""
+    """The folder itself, or that of a model of the zoo.
+
+    Raises:
+        UsageError, WeightsError: There is none.
+    """
     if Path(model).is_dir():
         return Path(model)
     from compose_core import zoo  # only needed for ids
 
-    return zoo.resolve(str(model))
+    try:
+        return zoo.resolve(str(model))
+    except WeightsError as error:
+        if not _HUB_NAME.fullmatch(str(model)):
+            raise
+        raise WeightsError(
+            "there is no such model folder, and nothing is downloaded here",
+            got=model,
+            expected="a folder, or an id from `compose zoo list`",
+            remedy=f"download it first, for example `hf download {model} --local-dir FOLDER`, or "
+            "write a manifest with its revision and hashes for `compose zoo pull`",
+        ) from error
 
 
 def generators(generator: Generators | None, prompt: object) -> Generators:
-    """What was given; else one seeded by the scene, else by the operating system."""
+    """What was given; else one seeded by the scene, else by the operating system.
+
+    Raises:
+        UsageError: What was given is not a generator, nor a list of them.
+    """
     if generator is not None:
+        several = generator if isinstance(generator, (list, tuple)) else [generator]
+        if not all(isinstance(cast(object, one), torch.Generator) for one in several):
+            raise UsageError(
+                "this is not a generator of random numbers",
+                got=short(generator),
+                expected="a torch.Generator, or a list with one for each picture",
+                remedy="torch.Generator().manual_seed(3)",
+            )
         return generator
     fresh = torch.Generator()
     if isinstance(prompt, Scene):
@@ -72,6 +91,8 @@ def texts(
     positive = [prompts] if isinstance(prompts, str) else list(prompts or ())
     if negatives is None or isinstance(negatives, str):
         negatives = [negatives or ""] * len(positive)
+    if not all_texts(negatives):
+        raise UsageError("a negative prompt is not a text", got=short(negatives))
     if len(negatives) != len(positive):
         raise UsageError(
             "prompts and negative prompts do not match",
@@ -161,10 +182,24 @@ def start(
     return latents.to(device, torch.float32) * float(one / unit)
 
 
-def trace(log: Trace, moment: Moment, model: Model, plan: Plan) -> None:
+def codec(model: Model, cells: tuple[int, int]) -> Codec:
+    """The codec for a canvas of latent `cells` (h, w): in tiles where it is large."""
+    tiling = bool(getattr(model.components.get("vae"), "use_tiling", False))
+    side = tile_side(cells, model.sample_size, tiling)
+    return model.codec if side is None else Tiled(model.codec, side, overlap=side // 4)
+
+
+def described(prompt: object, method: str, steps: int, guidance: float) -> dict[str, Any]:
+    """What a call asked for, for the header of its trace."""
+    own = prompt.model_dump(mode="json", exclude_unset=True) if isinstance(prompt, Scene) else None
+    asked = {"prompt": prompt} if own is None else {"scene": own, "method": method}
+    return {**asked, "steps": steps, "guidance": guidance}
+
+
+def trace(log: Trace, moment: Moment, codec: Codec, plan: Plan) -> None:
     """Write one step: the clean picture foreseen, its latents, the level, the states."""
     x0, level = moment.prediction.x0, moment.step.now
-    preview = (model.codec.decode(x0, wrap=plan.wrap) / 2 + 0.5).clamp(0, 1)
+    preview = (codec.decode(x0, wrap=plan.wrap) / 2 + 0.5).clamp(0, 1)
     scale = min(_PREVIEW / max(preview.shape[-2:]), 1.0)
     tensors = {
         "preview": F.interpolate(preview, scale_factor=scale, mode="area"),
