@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 def main(folder: Path) -> None:
     """Write the metadata of every package and print the path."""
     sources: list[Path] = []
-    for home in [*sorted(ROOT.glob("packages/*")), ROOT / "zoo"]:
+    for home in [*sorted(ROOT.glob("packages/*")), ROOT / "zoo", ROOT / "benchmarks"]:
         if (home / "pyproject.toml").is_file():
             project = tomllib.loads((home / "pyproject.toml").read_text("utf-8"))["project"]
             write_metadata(project, folder)

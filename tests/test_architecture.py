@@ -12,7 +12,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-HOMES = [*sorted(path.parent for path in ROOT.glob("packages/*/pyproject.toml")), ROOT / "zoo"]
+HOMES = [
+    *sorted(path.parent for path in ROOT.glob("packages/*/pyproject.toml")),
+    ROOT / "zoo",
+    ROOT / "benchmarks",
+]
 SOURCES = sorted(path for home in HOMES for path in home.glob("src/**/*.py"))
 MODULE_LINES = 400
 FUNCTION_LINES_P90 = 35

@@ -11,7 +11,11 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parent.parent
-HOMES = [*sorted(path.parent for path in ROOT.glob("packages/*/pyproject.toml")), ROOT / "zoo"]
+HOMES = [
+    *sorted(path.parent for path in ROOT.glob("packages/*/pyproject.toml")),
+    ROOT / "zoo",
+    ROOT / "benchmarks",
+]
 PROJECTS = {
     project["name"]: project
     for home in HOMES

@@ -10,6 +10,19 @@ from typing import TYPE_CHECKING, Any
 from compose_metrics._version import __version__
 
 if TYPE_CHECKING:
+    from compose_metrics.aesthetic import AestheticScore
+    from compose_metrics.alignment.clip_score import CLIPScore
+    from compose_metrics.alignment.localized import LocalizedSemantics
+    from compose_metrics.audio.fad import FAD, FADInfinity, SubFAD
+    from compose_metrics.audio.separation import SISDRi
+    from compose_metrics.dense import (
+        DepthMAE,
+        DepthOrder,
+        MeanIoU,
+        OcclusionIoU,
+        PixelAccuracy,
+        PositionAccuracy,
+    )
     from compose_metrics.distribution import (
         FID,
         KID,
@@ -26,9 +39,24 @@ if TYPE_CHECKING:
     from compose_metrics.intervals import paired_bootstrap, wilson
     from compose_metrics.metric import Metric
     from compose_metrics.result import Interval, Result, Source, comparable
+    from compose_metrics.similarity.lpips import LPIPS
+    from compose_metrics.similarity.ssim import SSIM
     from compose_metrics.statistics import Header, Statistics, manifest
 
 _HOME = {
+    "aesthetic": ("AestheticScore",),
+    "alignment.clip_score": ("CLIPScore",),
+    "alignment.localized": ("LocalizedSemantics",),
+    "audio.fad": ("FAD", "FADInfinity", "SubFAD"),
+    "audio.separation": ("SISDRi",),
+    "dense": (
+        "DepthMAE",
+        "DepthOrder",
+        "MeanIoU",
+        "OcclusionIoU",
+        "PixelAccuracy",
+        "PositionAccuracy",
+    ),
     "distribution": (
         "FID",
         "KID",
@@ -45,30 +73,47 @@ _HOME = {
     "intervals": ("paired_bootstrap", "wilson"),
     "metric": ("Metric",),
     "result": ("Interval", "Result", "Source", "comparable"),
+    "similarity.lpips": ("LPIPS",),
+    "similarity.ssim": ("SSIM",),
     "statistics": ("Header", "Statistics", "manifest"),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
-    "FID",
-    "KID",
+    "AestheticScore",
+    "CLIPScore",
     "Coverage",
     "Density",
+    "DepthMAE",
+    "DepthOrder",
     "Extractor",
+    "FAD",
+    "FADInfinity",
+    "FID",
     "FIDInfinity",
     "FeatureMetrics",
     "Features",
     "Header",
     "InceptionScore",
     "Interval",
+    "KID",
+    "LPIPS",
+    "LocalizedSemantics",
+    "MeanIoU",
     "Metric",
     "Moments",
+    "OcclusionIoU",
+    "PixelAccuracy",
+    "PositionAccuracy",
     "Precision",
     "Recall",
     "Result",
+    "SISDRi",
+    "SSIM",
     "Source",
     "Statistics",
     "StreamedFID",
+    "SubFAD",
     "__version__",
     "comparable",
     "frechet_distance",

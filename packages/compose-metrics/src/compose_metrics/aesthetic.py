@@ -17,8 +17,8 @@ from compose_core.errors import ShapeError, WeightsError
 from compose_metrics.alignment.encoders import PictureEncoder, unit
 from compose_metrics.metric import Keys, PerSample
 from compose_metrics.pictures import checked
-from compose_metrics.reference.weights import Weights, finite, read
 from compose_metrics.result import JSON, Source
+from compose_metrics.weights import Weights, finite, read
 
 CANONICAL = "laion-v2"
 WIDTHS = (768, 1024, 128, 64, 16, 1)

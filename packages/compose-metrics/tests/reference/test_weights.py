@@ -6,7 +6,7 @@ from safetensors.torch import save_file
 
 from compose_core.errors import UsageError, WeightsError
 from compose_metrics.reference.lpips_trunk import ImageNetTrunk, read_heads
-from compose_metrics.reference.weights import HubFile, fill, locate, read
+from compose_metrics.weights import HubFile, fill, locate, read
 
 
 @pytest.fixture(autouse=True)

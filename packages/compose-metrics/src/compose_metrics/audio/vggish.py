@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from compose_metrics.audio.log_mel import BANDS, FRAMES, RATE, Framing, patches
-from compose_metrics.reference.weights import Weights, fill, finite, read
 from compose_metrics.result import Source
+from compose_metrics.weights import Weights, fill, finite, read
 
 CANONICAL = "vggish"
 DIM = 128

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from compose_core.errors import ComposeError, UsageError
 from compose_metrics.alignment.encoders import EncodedTexts
 from compose_metrics.pictures import checked, resize
-from compose_metrics.reference.weights import Weights, fill, finite, read
 from compose_metrics.result import Source
+from compose_metrics.weights import Weights, fill, finite, read
 
 Tokenise = Callable[[Sequence[str]], tuple[Tensor, Tensor]]
 """Texts to tokens (B, L) and whether each was cut off (B,)."""

@@ -17,8 +17,8 @@ from compose_core.errors import UsageError
 from compose_metrics.extractor import Extractor, Features
 from compose_metrics.features import CANONICAL
 from compose_metrics.pictures import as_saved, checked
-from compose_metrics.reference.weights import Weights, fill, finite, read
 from compose_metrics.result import Source
+from compose_metrics.weights import Weights, fill, finite, read
 
 Resizing = Literal["clean", "tf1"]
 Kernel = tuple[int, int]

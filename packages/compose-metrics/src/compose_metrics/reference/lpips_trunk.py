@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from compose_core.errors import WeightsError
-from compose_metrics.reference.weights import Weights, fill, finite, read
 from compose_metrics.result import Source
+from compose_metrics.weights import Weights, fill, finite, read
 
 Net = Literal["alex", "vgg"]
 
