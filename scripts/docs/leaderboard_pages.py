@@ -33,6 +33,7 @@ never share a table with it.
 """
 METHODS = tuple(path.stem for path in sorted((DOCS / "methods").glob("[!i]*.md")))
 """Methods that have a page, which shows their results."""
+WIDE = "---\nhide: [toc]\n---\n\n" + NOTE
 EMPTY = "\nNo record yet. `compose bench run SUITE --publish` writes one.\n"
 PAPERS = "\nWhat [papers report](papers.md) stands apart and is never ranked with this.\n"
 
@@ -44,11 +45,11 @@ def pages(folder: Path = RESULTS) -> dict[str, str | bytes]:
         f"fragments/results/{method}.md": _results(method, found_standings) for method in METHODS
     }
     if not found_standings:
-        return {"leaderboards/index.md": NOTE + INTRO + EMPTY + PAPERS, **results}
-    index = NOTE + INTRO + _index(found_standings) + TINY + PAPERS
+        return {"leaderboards/index.md": WIDE + INTRO + EMPTY + PAPERS, **results}
+    index = WIDE + INTRO + _index(found_standings) + TINY + PAPERS
     found: dict[str, str | bytes] = {"leaderboards/index.md": index, **results}
     for one in found_standings:
-        found[f"leaderboards/{one.suite}.md"] = NOTE + "\n".join(_suite(one))
+        found[f"leaderboards/{one.suite}.md"] = WIDE + "\n".join(_suite(one))
         found |= _plots(one)
         found |= _downloads(one)
         for row in one.main.rows:
@@ -222,7 +223,7 @@ def _samples(one: Standing) -> Iterator[str]:
         yield '<figure><div class="pair">'
         for record in rows:
             label, file = escape(name(record)), strip_name(record)
-            place = f"--strip: url(../strips/{one.suite}/{file}); --at: {number}"
+            place = f"background-image: url(../strips/{one.suite}/{file}); --at: {number}"
             yield f'<span class="tile" role="img" aria-label="{label}: {words}" style="{place}">'
             yield f"</span><small>{label}</small>"
         yield f"</div><figcaption>{words}</figcaption></figure>"

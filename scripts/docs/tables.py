@@ -49,7 +49,8 @@ class Head:
         note = f'<span class="unit">{escape(self.note)}</span>' if self.note else ""
         method = ' data-sort-method="number"' if self.numbers else ""
         default = " data-sort-default" if self.first else ""
-        return f'<th{method}{default}><span class="name">{self.name}</span>{note}</th>'
+        style = "" if self.numbers else ' class="words"'
+        return f'<th{style}{method}{default}><span class="name">{self.name}</span>{note}</th>'
 
 
 def table(heads: Sequence[Head], rows: Sequence[Sequence[Cell]], caption: str) -> str:
