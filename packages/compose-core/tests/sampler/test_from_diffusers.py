@@ -24,6 +24,7 @@ EPSILON: list[tuple[str, dict[str, Any]]] = [
     ("DDIMParallelScheduler", {"clip_sample": False}),
     ("CogVideoXDDIMScheduler", {"clip_sample": False}),
     ("DDPMScheduler", {"clip_sample": False}),
+    ("DDPMScheduler", {"clip_sample": False, "variance_type": "fixed_large"}),
     ("PNDMScheduler", {}),
     ("PNDMScheduler", {"skip_prk_steps": True, "steps_offset": 1, **STABLE}),
     ("LCMScheduler", {}),
@@ -192,6 +193,7 @@ def test_the_callers_scheduler_is_left_alone():
         diffusers.CMStochasticIterativeScheduler(),  # of no known family
         diffusers.ScoreSdeVeScheduler(),
         diffusers.DDPMScheduler(variance_type="learned_range"),
+        diffusers.DDPMScheduler(variance_type="fixed_large_log"),  # NaN: it is used as its log
         object(),
     ],
     ids=lambda s: type(s).__name__,
@@ -199,6 +201,20 @@ def test_the_callers_scheduler_is_left_alone():
 def test_what_is_not_understood_is_refused(scheduler: Any):
     with pytest.raises(ScheduleError):
         FromDiffusers(scheduler, 10)
+
+
+@pytest.mark.parametrize("steps", [8, 50])
+def test_noise_that_a_scheduler_adds_is_not_taken_for_going_astray(steps: int):
+    FromDiffusers(diffusers.DDPMScheduler(variance_type="fixed_large"), steps)
+    FromDiffusers(diffusers.EulerDiscreteScheduler(), steps, options={"s_churn": 5.0})
+
+
+def test_it_is_rehearsed_with_its_own_number_of_steps():
+    """Beyond half of the training times this one divides by zero, but not with fewer steps."""
+    scheduler = diffusers.DPMSolverMultistepScheduler(num_train_timesteps=40)
+    FromDiffusers(scheduler, 10)
+    with pytest.raises(ScheduleError, match="nan off after step .* of 40"):
+        FromDiffusers(scheduler, 40)
 
 
 def test_timesteps_that_a_scheduler_refuses_are_explained():

@@ -32,14 +32,24 @@ class FromDiffusers(Sampler):
     evaluations as steps. Its stochastic steps draw from `generator`, wherever its `step` takes
     one.
 
+    Every scheduler is rehearsed with its own number of steps, and refused unless it goes where its
+    predictions point. Refused are those that walk to noise (`DDIMInverse`,
+    `DPMSolverMultistepInverse`), need more than one prediction at one time (`CogVideoXDPM`,
+    `KarrasVe`, `RePaint`, `ScoreSdeVe`, `ScoreSdeVp`, `UnCLIP`), follow a rule of their own
+    (`CMStochasticIterative`, `DDPMWuerstchen`, `Helios`, `LTXEulerAncestralRF`, `Piflow`, `SCM`),
+    walk on tokens, want learned variances, or break down in diffusers itself: `DDPM` with
+    `"fixed_large_log"`, multistep solvers with more steps than they can tell apart.
+
     Args:
         scheduler: An instance of a diffusers scheduler; its class is not checked, its parts are.
         steps: For `set_timesteps`; may be `None` when `timing` says it all.
         timing: More arguments of `set_timesteps` (`sigmas`, `mu`, `timesteps`...).
-        options: Arguments of every `step` (`eta`, `s_churn`...).
+        options: Arguments of every `step` (`eta`, `s_churn`...). The churn of diffusers' Euler
+            leaves more noise than the next level has; `compose_core.sampler.Heun` has EDM's.
 
     Raises:
-        ScheduleError: The scheduler is of no family known here, or refuses these arguments.
+        ScheduleError: The scheduler is of no family known here, refuses these arguments, or goes
+            astray with them.
     """
 
     def __init__(
