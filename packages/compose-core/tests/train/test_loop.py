@@ -2,6 +2,7 @@
 
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from torch import Generator, LongTensor, Tensor, nn
 
 from compose_core.errors import ComposeError, InterruptedRun, UsageError, WeightsError
 from compose_core.train import Task, TrainConfig, export, load_newest, train
+from compose_core.train.checkpoint import save
 
 
 class Toy(Task):
@@ -191,6 +193,16 @@ def test_a_run_that_cannot_continue_the_folder_is_refused(tmp_path, again):
     call = {"task": Toy(), "config": config()} | again
     with pytest.raises(UsageError):
         train(call.pop("task"), call.pop("config"), tmp_path, **call)
+
+
+def test_another_number_of_processes_is_refused(tmp_path):
+    list(train(Toy(), config(steps=2), tmp_path))
+    found = load_newest(tmp_path)
+    pair = found.parts["rng"] | {"1.cpu": found.parts["rng"]["0.cpu"].clone()}
+    save(tmp_path, replace(found, step=3, parts=found.parts | {"rng": pair}), keep=1)
+    with pytest.raises(UsageError, match="another number of processes"):
+        train(Toy(), config(), tmp_path)
+    export(tmp_path, Toy().modules)  # the weights are anybody's
 
 
 def test_another_network_is_refused(tmp_path):

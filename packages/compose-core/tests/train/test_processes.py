@@ -34,7 +34,7 @@ class Mean(Task):
         return {"x": torch.sin(indices[:, None] * torch.arange(1, 4).double())}
     def loss(self, batch, generator):
         torch.rand(())  # the process's own random numbers are saved, too
-        return (self.net(batch["x"]) - 1).square().mean(), {}
+        return (self.net(batch["x"]) - 1).square().mean(), {"rank": float(sys.argv[2])}
 
 steps = int(sys.argv[3])
 task = Mean()
@@ -42,8 +42,9 @@ config = TrainConfig(
     steps=6, batch_size=4, lr=0.1, accumulate=2, warmup=0, clip=0, checkpoint_every=2
 )
 run = train(task, config, Path(sys.argv[1]) / "run")
-losses = [progress.loss for _, progress in zip(range(steps), run)]
-Path(sys.argv[1], f"seen-{sys.argv[2]}-{steps}.json").write_text(json.dumps([task.seen, losses]))
+done = [progress for _, progress in zip(range(steps), run)]
+found = [task.seen, [p.loss for p in done], [p.logs["rank"] for p in done]]
+Path(sys.argv[1], f"seen-{sys.argv[2]}-{steps}.json").write_text(json.dumps(found))
 """
 
 
@@ -76,10 +77,11 @@ def pair(tmp_path_factory) -> tuple[Path, list]:
 @pytest.mark.slow
 def test_two_gloo_processes_train_like_one(tmp_path, pair):
     run, two = pair
-    (one, losses), *_ = launch(tmp_path, 1)
+    [(one, losses, _)] = launch(tmp_path, 1)
     together = [a + b for a, b in zip(two[0][0], two[1][0], strict=True)]
     assert together == one
     assert two[0][1] == two[1][1] == pytest.approx(losses, abs=1e-6)
+    assert two[0][2] == two[1][2] == [0.5] * 6, "numbers of the log are averaged, too"
     a, b = load_newest(tmp_path / "run"), load_newest(run)
     torch.testing.assert_close(a.parts["ema"], b.parts["ema"], rtol=0, atol=1e-12)
     assert sorted(b.parts["rng"]) == ["0.cpu", "1.cpu"]

@@ -34,10 +34,13 @@ def train(
     """Train the task's modules in place, yielding after every optimiser step.
 
     The folder receives checkpoints, ``log.jsonl`` and validation pictures. A resumed run continues
-    bit for bit (same device, thread count and number of processes). A finished folder yields
-    nothing; `export` reads the averaged weights from it. SIGTERM and SIGINT end the step, save a
-    checkpoint and raise `InterruptedRun`. Several processes (``accelerate launch``) share each
-    micro-batch; the folder must be one that all of them see.
+    bit for bit (same device, precision and thread count). A finished folder yields nothing;
+    `export` reads the averaged weights from it. SIGTERM and SIGINT end the step, save a checkpoint
+    and raise `InterruptedRun`.
+
+    Several processes share each micro-batch; the folder must be one that all of them see. Start
+    them with ``accelerate launch`` or torchrun: when one of them fails, these end the others,
+    which would wait for it until the group's timeout.
 
     Args:
         task: networks, data and loss.
@@ -47,8 +50,8 @@ def train(
         device: where to train.
 
     Raises:
-        UsageError: ``resume`` is off and the folder already holds a run, or seed and data size
-            differ from those of the checkpoint.
+        UsageError: ``resume`` is off and the folder already holds a run, or seed, data size or
+            number of processes differ from those of the checkpoint.
         WeightsError: checkpoints exist but none is whole, or they belong to other networks.
         ComposeError: the loss or a gradient is not finite; the disk cannot be written.
         InterruptedRun: stopped by a signal, after saving.
@@ -178,9 +181,9 @@ class _Run:
         # Averaged before unscaling, so that all processes agree on skipping an fp16 overflow.
         self.processes.average([p.grad for p in self.parameters if p.grad is not None])
         self.scaler.unscale_(self.optimizer)
-        loss = self.processes.mean(torch.stack(losses).mean())
+        means = self.processes.mean({"loss": torch.stack(losses).mean().item(), **sums})
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.config.clip or float("inf"))
-        values = {"loss": loss.item(), "grad_norm": norm.item(), **sums}
+        values = {**means, "grad_norm": norm.item()}
         self._check_finite(values)
         self.scaler.step(self.optimizer)
         self.scaler.update()
@@ -257,13 +260,15 @@ class _Run:
 
     def _restore(self, found: Checkpoint) -> None:
         facts = found.facts
-        for name, now, before in (
+        ranks = {name.partition(".")[0] for name in found.parts["rng"]}
+        for what, now, before in (
             ("seed", self.config.seed, facts["config"]["seed"]),
-            ("size", self.task.size, facts["size"]),
+            ("data size", self.task.size, facts["size"]),
+            ("number of processes", self.processes.count, len(ranks)),
         ):
             if now != before:
                 raise UsageError(
-                    f"The run in {self.folder} has another `{name}`: its data order differs.",
+                    f"The run in {self.folder} has another {what}: its samples or noise differ.",
                     got=now,
                     expected=before,
                     remedy="keep the value, or train in a new folder",

@@ -67,9 +67,14 @@ class Processes:
             return flag
         return bool(_reduce(torch.tensor(float(flag), device=self.device), "sum").item())
 
-    def mean(self, values: Tensor) -> Tensor:
-        """The mean of ``values`` over the processes."""
-        return values if self._state is None else _reduce(values, "mean")
+    def mean(self, numbers: dict[str, float]) -> dict[str, float]:
+        """The means of ``numbers`` over the processes; all must bring the same names."""
+        if self._state is None:
+            return numbers
+        names = sorted(numbers)
+        values = [numbers[name] for name in names]
+        mean = _reduce(torch.tensor(values, dtype=torch.float64, device=self.device), "mean")
+        return dict(zip(names, mean.tolist(), strict=True))
 
     @torch.no_grad()
     def average(self, tensors: Sequence[Tensor]) -> None:

@@ -47,11 +47,16 @@ class Task(ABC):
         """The mean loss (a scalar) of a batch on the training device, and numbers for the log.
 
         All randomness (noise, levels, dropped captions) comes from ``generator``, which lives on
-        the training device and is seeded by (seed, step, micro-batch, process).
+        the training device and is seeded by (seed, step, micro-batch, process). The names of the
+        numbers must be the same in all processes.
         """
 
     def validate(self, modules: Mapping[str, nn.Module]) -> dict[str, float]:
-        """Scores of the averaged ``modules`` (evaluation mode, no gradients); none by default."""
+        """Scores of the averaged ``modules`` (evaluation mode, no gradients); none by default.
+
+        The first process validates, the others wait. They give up after the timeout of their
+        group (for NCCL 10 minutes), which accelerate's `InitProcessGroupKwargs` can raise.
+        """
         del modules
         return {}
 
@@ -150,7 +155,8 @@ class Progress:
         total: steps of the whole run.
         loss: mean over micro-batches and processes.
         lr: learning rate of this step.
-        logs: the numbers that the task's loss returned, averaged, and ``grad_norm``.
+        logs: the numbers that the task's loss returned, averaged in the same way, and
+            ``grad_norm``.
         seconds: training time so far, earlier runs of the same folder included.
         ema_modules: the averaged networks, in evaluation mode. They are live: copy what must last.
         validation: the task's scores, where this step validated.
