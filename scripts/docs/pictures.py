@@ -26,6 +26,7 @@ from compose_core.run import run_scene
 from compose_core.scene import load_scene
 from compose_worlds import labels, picture, stack
 from compose_worlds.primitives import draw
+from compose_worlds.primitives.world import World
 
 HELD_OUT = 10_000_000
 SIDE, STEPS, GUIDANCE, COUNT = 64, 30, 5.0, 8
@@ -134,7 +135,7 @@ PARTS: dict[str, Callable[[], None]] = {
 }
 
 
-def _drawn(number: int) -> tuple[object, str]:
+def _drawn(number: int) -> tuple[World, str]:
     """Held-out scene and its caption."""
     scene, claims = draw.scene(HELD_OUT + number)
     return stack([scene]), draw.caption(scene, claims, seed=HELD_OUT + number).text

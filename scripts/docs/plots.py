@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from svg import Svg
@@ -99,8 +99,9 @@ def dots(title: str, axis: str, rows: Sequence[Dot], ink: Ink, better: bool | No
     return page.render()
 
 
-def _row(page: Svg, row: Dot, y: float, at: object, colour: str, ink: Ink) -> None:
-    assert callable(at)
+def _row(
+    page: Svg, row: Dot, y: float, at: Callable[[float], float], colour: str, ink: Ink
+) -> None:
     page.text(LEFT - 14, y + 4.5, row.name, 13, fill=ink.text, text_anchor="end")
     if row.low is not None and row.high is not None:
         style = {"stroke": colour, "stroke_width": "2", "stroke_linecap": "round"}
