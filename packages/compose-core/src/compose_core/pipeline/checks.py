@@ -25,16 +25,15 @@ def check(prompt: object, output_type: str, count: int) -> None:
     Raises:
         UsageError: No prompt, an unknown output type, or no pictures.
     """
+    shown = short(prompt)
     several = cast("Sequence[object]", prompt) if isinstance(prompt, (list, tuple)) else None
     if prompt is None or (several is not None and not several):
-        raise UsageError(
-            "nothing to draw", got=short(prompt), expected="a prompt, several, or a Scene"
-        )
+        raise UsageError("nothing to draw", got=shown, expected="a prompt, several, or a Scene")
     texts = several is not None and all_texts(several)
     if not (texts or isinstance(prompt, (str, Scene))):
         raise UsageError(
             "this cannot be drawn",
-            got=short(cast(object, prompt)),
+            got=shown,
             expected="a text, a list of texts, or one Scene",
             remedy="for a scene file: load_scene(path)",
         )
