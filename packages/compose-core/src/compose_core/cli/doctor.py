@@ -106,15 +106,6 @@ def _own() -> dict[str, str]:
     return {name: number for name, number in found if name.startswith("compose-")}
 
 
-def _state(model_id: str) -> str:
-    from compose_core import zoo
-
-    try:
-        return str(zoo.resolve(model_id))
-    except ComposeError as error:
-        return error.what
-
-
 def _faults(names: Callable[[], Iterable[str]], check: Callable[[str], object]) -> Iterator[str]:
     """What ``check`` has against each of the names, one line each."""
     try:
