@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 
@@ -61,11 +62,13 @@ class Spec:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
+@cache
 def sources_digest(method: type[Method]) -> str:
     """sha256 over the code that decides the pictures of a method.
 
     That is all of `compose_core`, the package that the method comes from, and the few modules
     here that walk and write. Files of an older code are then never taken for those of a newer.
+    It is read once: what changes on the disk later is not what runs.
     """
     here = Path(__file__).parent.parent
     files = {f"bench/{name}": here / name for name in _MAKING}
