@@ -154,13 +154,13 @@ class Distributed(Evaluator):
             mine[share] = 1
         utilities: Any = import_module("accelerate.utils")
         everyone: Tensor = utilities.gather(mine).unflatten(0, (self.count, share + 1))
-        failed = everyone[:, share].flatten(1).any(1).nonzero().flatten().tolist()
+        failed = [str(i) for i, row in enumerate(everyone[:, share]) if bool(row.any())]
         if failure is not None:
             raise failure
         if failed:
             raise ComposeError(
                 "another process of this run failed",
-                got=f"process {', '.join(map(str, failed))} of {self.count}",
+                got=f"process {', '.join(failed)} of {self.count}",
                 remedy="see the error of that process",
             )
         return batch.split(everyone[:, :share].flatten(0, 1)[: batch.rows])

@@ -74,7 +74,7 @@ class Processes:
         names = sorted(numbers)
         values = [numbers[name] for name in names]
         mean = _reduce(torch.tensor(values, dtype=torch.float64, device=self.device), "mean")
-        return dict(zip(names, mean.tolist(), strict=True))
+        return {name: float(value) for name, value in zip(names, mean, strict=True)}
 
     @torch.no_grad()
     def average(self, tensors: Sequence[Tensor]) -> None:
