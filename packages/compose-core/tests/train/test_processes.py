@@ -63,7 +63,12 @@ def launch(folder: Path, world: int, steps: int = 6) -> list:
         )
         for rank in range(world)
     ]
-    assert [process.wait(timeout=120) for process in running] == [0] * world
+    try:
+        assert [process.wait(timeout=600) for process in running] == [0] * world
+    finally:
+        for process in running:
+            process.kill()
+            process.wait()
     names = [folder / f"seen-{rank}-{steps}.json" for rank in range(world)]
     return [json.loads(name.read_text()) for name in names]
 
