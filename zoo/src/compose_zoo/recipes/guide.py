@@ -16,7 +16,7 @@ SCENES = range(0, 12_288)
 WORDLESS = 0.3
 """Share of captions replaced by "": the map alone must suffice as well."""
 CONFIG = TrainConfig(
-    steps=900,
+    steps=700,
     batch_size=32,
     lr=1e-3,
     seed=5,

@@ -27,7 +27,7 @@ from compose_worlds.primitives import cache
 from compose_worlds.primitives import draw as drawing
 from compose_worlds.primitives.captions import Caption
 from compose_worlds.primitives.labels import relative_depth
-from compose_zoo.recipes import guide, scores, towers
+from compose_zoo.recipes import guide, hand, scores, towers
 
 GUIDE = "controlnet-tiny-depth"
 CHOOSING = cache.HELD_OUT + 500_000
@@ -141,6 +141,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     start = CHOOSING if given.choosing else cache.HELD_OUT
     if given.id == "judge-tiny":
         found: dict[str, Any] = dict(scores.judge_on_renders(judge, scenes, given.count))
+        found |= {f"by hand: {k}": v for k, v in hand.judge_by_hand(judge).items()}
     elif given.id == "clip-tiny":
         found = dict(clip_tiny(folder("clip-tiny"), scenes, given.count))
     elif given.id == GUIDE:
