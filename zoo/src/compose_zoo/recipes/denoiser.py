@@ -46,8 +46,12 @@ CONFIG = TrainConfig(
 )
 SECOND = replace(CONFIG, steps=11_500, lr=8e-4, seed=3, warmup=300, hold=0.35)
 """The second round: from the averaged weights of the first, with twice the scenes."""
+THIRD = replace(CONFIG, steps=6000, lr=6e-4, seed=4, warmup=200, hold=0.4)
+"""The third round: captions also say on which side objects stand."""
 EARLY = 0.5
-"""Share of the second round's times that favour high noise."""
+"""Share of the later rounds' times that favour high noise."""
+SIDED = 0.35
+"""Share of the third round's captions that name sides, where there are any."""
 DROPPED = 0.1
 """Share of captions replaced by "", for classifier-free guidance."""
 
@@ -96,10 +100,11 @@ def encode(vae: AutoencoderTiny, pictures: Tensor, batch: int = 128) -> Tensor:
     return torch.cat(parts)
 
 
-def sentences(scenes: range, empty: range = range(0)) -> list[str]:
+def sentences(scenes: range, empty: range = range(0), sided: float = 0.0) -> list[str]:
     """All captions: for each picture `CAPTIONS`, then for each mirrored picture as many.
 
-    Drawn scenes come first, then places without objects.
+    Drawn scenes come first, then places without objects. A share `sided` of the captions of
+    scenes says on which side objects stand.
     """
     plain: list[str] = []
     flipped: list[str] = []
@@ -107,7 +112,11 @@ def sentences(scenes: range, empty: range = range(0)) -> list[str]:
         scene, claims = draw.scene(number)
         dice = Generator().manual_seed(number)
         for i in range(2 * CAPTIONS):
-            made = draw.caption(scene, claims, number * 2 * CAPTIONS + i)
+            seed = number * 2 * CAPTIONS + i
+            made = None
+            if sided and float(torch.rand((), generator=dice)) < sided:
+                made = draw.sided_caption(scene, claims, seed)
+            made = made or draw.caption(scene, claims, seed)
             made = _loosened(made, len(claims), dice)
             if i < CAPTIONS:
                 plain.append(made.text)
@@ -200,11 +209,14 @@ def prepare(
     pictures = cache.load(folder, scenes, ("picture",))["picture"]
     pictures = torch.cat([pictures, *(_places(part) for part in _chunks(empty))])
     latents = torch.cat([encode(vae, pictures), encode(vae, pictures.flip(-1))])
+    return latents, tokens(scenes, empty)
+
+
+def tokens(scenes: range, empty: range = range(0), sided: float = 0.0) -> Tensor:
+    """`sentences` as the text encoder reads them: integers (N, length)."""
     words = text.tokenizer()
-    tokens = words(
-        sentences(scenes, empty), padding="max_length", truncation=True, return_tensors="pt"
-    ).input_ids
-    return latents, tokens
+    found = sentences(scenes, empty, sided)
+    return words(found, padding="max_length", truncation=True, return_tensors="pt").input_ids
 
 
 def _chunks(numbers: range, size: int = 64) -> list[range]:

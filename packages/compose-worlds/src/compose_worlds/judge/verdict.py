@@ -19,12 +19,15 @@ class Verdict:
         all: whether every claim holds.
         exact: the stricter reading: exactly the claimed objects, no duplicates, nothing else.
         relations: per relation, whether it holds; None where an object of it is missing.
+        sides: per claim with a side, whether such an object's centre is in that half of the
+            picture; None where the object is missing or the caption names no side for it.
     """
 
     claims: tuple[bool, ...]
     all: bool
     exact: bool
     relations: tuple[bool | None, ...]
+    sides: tuple[bool | None, ...] = ()
 
 
 def _matches(claim: Claim, found: Sequence[Found]) -> list[Found]:
@@ -51,6 +54,12 @@ def _relation(relation: Relation, matched: Sequence[Sequence[Found]]) -> bool | 
     return _HOLDS[relation.name](first[0], second[0])
 
 
+def _side(side: str, matched: Sequence[Found]) -> bool | None:
+    if not side or not matched:
+        return None
+    return (matched[0].centre[0] < 0.5) == (side == "left")
+
+
 def verdict(caption: Caption, found: Sequence[Found]) -> Verdict:
     """Check the claims and relations of a caption against the objects found in a picture."""
     matched = [_matches(c, found) for c in caption.claims]
@@ -64,4 +73,5 @@ def verdict(caption: Caption, found: Sequence[Found]) -> Verdict:
         all=all(claims),
         exact=seen == wanted,
         relations=tuple(_relation(r, matched) for r in caption.relations),
+        sides=tuple(_side(s, m) for s, m in zip(caption.sides, matched, strict=False)),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -22,6 +22,9 @@ RELATIONS: dict[str, tuple[str, ...]] = {
     "on": ("on", "on top of"),
 }
 """Names of the relations and how captions word them."""
+
+SIDES: dict[str, str] = {"left": "on the left", "right": "on the right"}
+"""Halves of the picture and how captions word them."""
 
 _PLACES: dict[str, tuple[str, ...]] = {
     "grass": ("on grass", "on the grass"),
@@ -70,6 +73,8 @@ class Caption:
         relations: how they stand to each other.
         environment: the place named, "" when none is.
         complete: whether nothing else is in the picture.
+        sides: per claim the half of the picture it is said to be in, "" when none is; nothing
+            when the caption speaks of no side.
     """
 
     text: str
@@ -77,6 +82,7 @@ class Caption:
     relations: tuple[Relation, ...]
     environment: str
     complete: bool = True
+    sides: tuple[str, ...] = ()
 
 
 def _pick(options: Sequence[str], generator: torch.Generator) -> str:
@@ -107,14 +113,43 @@ def phrase(
         relations = (relation,)
     else:
         body = ", ".join(words[:-1]) + (" and " if len(words) > 1 else "") + words[-1]
+    opening, place = _surroundings(environment, generator)
+    text = f"{opening}{body} {place}".strip()
+    return Caption(text, tuple(claims), relations, environment, complete)
+
+
+def sided(
+    claims: Sequence[Claim],
+    sides: Sequence[str],
+    environment: str,
+    generator: torch.Generator | None = None,
+) -> Caption:
+    """Word the claims with their sides: "a red cube on the left and a blue cone on grass".
+
+    Args:
+        claims: the objects.
+        sides: per claim "left", "right" or "", which says nothing.
+        environment: the place, "" to name none.
+        generator: draws the phrasing; plain without one.
+    """
+    words = [
+        f"{c.words()} {SIDES[s]}" if s else c.words() for c, s in zip(claims, sides, strict=True)
+    ]
+    body = ", ".join(words[:-1]) + (" and " if len(words) > 1 else "") + words[-1]
+    opening, place = _surroundings(environment, generator)
+    text = f"{opening}{body} {place}".strip()
+    return Caption(text, tuple(claims), (), environment, sides=tuple(sides))
+
+
+def _surroundings(environment: str, generator: torch.Generator | None) -> tuple[str, str]:
+    """How the sentence opens and names its place."""
     place, opening = "", ""
     if environment:
         plain = ENVIRONMENTS[environment].phrase
         place = plain if generator is None else _pick(_PLACES[environment], generator)
     if generator is not None:
         opening = _pick(_OPENINGS, generator)
-    text = f"{opening}{body} {place}".strip()
-    return Caption(text, tuple(claims), relations, environment, complete)
+    return opening, place
 
 
 def vocabulary() -> tuple[str, ...]:
@@ -128,9 +163,10 @@ def vocabulary() -> tuple[str, ...]:
     ]
     joints = [joint for options in RELATIONS.values() for joint in options]
     places = [place for options in _PLACES.values() for place in options]
+    sides = SIDES.values()
     scenes = [text for options in _SCENERY.values() for text in options]
     vague = [text.format(number="") for text in (*_VAGUE, *_VAGUE_ONE)]
-    text = " ".join([*nouns, *joints, *places, *_OPENINGS, *scenes, *vague, "and"])
+    text = " ".join([*nouns, *joints, *places, *_OPENINGS, *sides, *scenes, *vague, "and"])
     return tuple(sorted(set(text.split())))
 
 
@@ -141,7 +177,8 @@ def mirrored(caption: Caption) -> Caption:
     relations = tuple(
         Relation(r.subject, swap.get(r.name, r.name), r.other) for r in caption.relations
     )
-    return Caption(text, caption.claims, relations, caption.environment, caption.complete)
+    sides = tuple({"left": "right", "right": "left"}.get(side, "") for side in caption.sides)
+    return replace(caption, text=text, relations=relations, sides=sides)
 
 
 _SCENERY: dict[str, tuple[str, ...]] = {
@@ -175,5 +212,5 @@ def placeless(caption: Caption) -> Caption:
     for place in _PLACES.get(caption.environment, ()):
         if caption.text.endswith(f" {place}"):
             text = caption.text.removesuffix(f" {place}")
-            return Caption(text, caption.claims, caption.relations, "", caption.complete)
+            return replace(caption, text=text, environment="")
     return caption

@@ -13,12 +13,14 @@ from dataclasses import dataclass
 import torch
 
 from compose_core.errors import SceneError
-from compose_worlds.primitives.captions import Caption, Claim, Relation, mirrored, phrase
+from compose_worlds.primitives.captions import Caption, Claim, Relation, mirrored, phrase, sided
 from compose_worlds.primitives.environments import ENVIRONMENTS
 from compose_worlds.primitives.solids import SHAPES, SOLIDS
 from compose_worlds.primitives.world import COLORS, Scene, Setting, Solid, rest_height, toy
 
 _TRIES = 200
+ASIDE = 0.12
+"""Picture widths from the middle at which an object clearly stands on one side."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -248,4 +250,40 @@ def caption(
     return phrase([claims[int(i)] for i in order], None, environment, dice.generator)
 
 
-__all__ = ["Taste", "caption", "empty", "mirrored", "scene", "seen", "setting", "true_relations"]
+def sides(drawn: Scene) -> tuple[str, ...]:
+    """Per solid the half of the picture where it clearly stands, "" near the middle."""
+    at = [seen(s, drawn.setting).x for s in drawn.solids]
+    return tuple("left" if x < 0.5 - ASIDE else "right" if x > 0.5 + ASIDE else "" for x in at)
+
+
+def sided_caption(drawn: Scene, claims: tuple[Claim, ...], seed: int) -> Caption | None:
+    """Draw caption number `seed` that says on which side objects stand.
+
+    None where there is no side to speak of, where objects look the same, or where there are more
+    than three of them, which would make the sentence too long.
+    """
+    known = sides(drawn)
+    if not any(known) or len(claims) > 3 or len(set(claims)) < len(claims):
+        return None
+    dice = _Dice(seed)
+    order = torch.randperm(len(claims), generator=dice.generator).tolist()
+    return sided(
+        [claims[i] for i in order],
+        [known[i] for i in order],
+        drawn.setting.environment,
+        dice.generator,
+    )
+
+
+__all__ = [
+    "Taste",
+    "caption",
+    "empty",
+    "mirrored",
+    "scene",
+    "seen",
+    "setting",
+    "sided_caption",
+    "sides",
+    "true_relations",
+]
