@@ -145,3 +145,13 @@ def test_a_stack_is_read_as_one_on_the_other():
     assert verdict(on, found).relations == (True,)
     under = Caption("", (BLUE, RED), (Relation(0, "on", 1),), "")
     assert verdict(under, found).relations == (False,)
+
+
+def test_a_side_is_the_half_of_the_picture_that_holds_the_centre():
+    found = two(toy("sphere", "red", -0.8, 4.0), toy("cube", "blue", 0.8, 4.0))
+    cone = Claim("cone", "blue")
+    said = Caption(
+        "", (RED, BLUE, RED, cone, BLUE), (), "", sides=("left", "left", "", "left", "right")
+    )
+    assert verdict(said, found).sides == (True, False, None, None, True)
+    assert verdict(Caption("", (RED, BLUE), (), ""), found).sides == ()

@@ -15,6 +15,7 @@ from compose_worlds.primitives.captions import (
     phrase,
     placeless,
     scenery,
+    sided,
     vague,
     vocabulary,
 )
@@ -148,6 +149,59 @@ def test_mirrored_captions_are_true_of_mirrored_scenes(drawn):
         sided = any(r.name in swap for r in caption.relations)
         assert (other.text != caption.text) == sided
         assert other.claims == caption.claims
+
+
+def test_sides_that_are_claimed_are_true(drawn):
+    found = set()
+    for number, (scene, claims, _) in enumerate(drawn):
+        caption = draw.sided_caption(scene, claims, number)
+        if caption is None:
+            continue
+        at, _ = camera.project(stack([scene]), torch.tensor([[s.position for s in scene.solids]]))
+        for claim, side in zip(caption.claims, caption.sides, strict=True):
+            (solid,) = matching(claim, scene)
+            x = float(at[0, list(scene.solids).index(solid), 0])
+            if side:
+                assert (x < 0.5) == (side == "left")
+                assert f"{claim.words()} on the {side}" in caption.text
+            else:
+                assert abs(x - 0.5) <= draw.ASIDE + 1e-3
+                assert f"{claim.words()} on the left" not in caption.text
+            found.add(side)
+        assert caption.complete
+        assert caption.environment == scene.setting.environment
+    assert found == {"left", "right", ""}
+
+
+def test_sides_are_left_out_where_they_would_say_nothing(drawn):
+    kept = [draw.sided_caption(s, c, i) for i, (s, c, _) in enumerate(drawn)]
+    silent = [d for d, caption in zip(drawn, kept, strict=True) if caption is None]
+    assert silent
+    for scene, claims, _ in silent:
+        alike = len(set(claims)) < len(claims)
+        assert len(claims) > 3 or alike or not any(draw.sides(scene))
+
+
+def test_mirrored_sides_change_places(drawn):
+    words = set(vocabulary())
+    for number, (scene, claims, _) in enumerate(drawn):
+        caption = draw.sided_caption(scene, claims, number)
+        if caption is not None:
+            other = mirrored(caption)
+            swap = {"left": "right", "right": "left", "": ""}
+            assert other.sides == tuple(swap[side] for side in caption.sides)
+            assert mirrored(other) == caption
+            assert set(caption.text.replace(",", " ").split()) <= words
+            assert placeless(caption).sides == caption.sides
+
+
+def test_phrases_with_sides():
+    red, blue = Claim("cube", "red"), Claim("torus", "blue")
+    plain = sided([red, blue], ["left", ""], "grass")
+    assert plain.text == "a red cube on the left and a blue torus on grass"
+    assert (plain.sides, plain.relations) == (("left", ""), ())
+    with pytest.raises(ValueError, match="zip"):
+        sided([red, blue], ["left"], "grass")
 
 
 def test_plain_phrases():
