@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, final
 
 import torch
 
-from compose_core.denoiser import Bound, Guided
-from compose_core.method import Method, Plan, latent_shape
+from compose_core.method import Method, Plan, latent_shape, plan_prompts
 from compose_core.noise import Generators
 from compose_core.scene import Scene
 
@@ -40,9 +39,4 @@ class PlainMethod(Method):
     ) -> Plan:
         """See `Method.plan`."""
         shape = latent_shape(scene, model)
-        sides = [scene.prompt] if guidance == 1 else [scene.prompt, scene.negative]
-        bound = [Bound(model.network, model.text.encode(side).to(device)) for side in sides]
-        denoiser = Guided(bound[0], bound[1], guidance) if len(bound) == 2 else bound[0]
-        cuts = [cut for side in sides if (cut := model.text.cut(side))]
-        lines = tuple(f"a prompt is too long; its end is not seen: {cut!r}" for cut in cuts)
-        return Plan(denoiser=denoiser, shape=shape, warnings=lines)
+        return plan_prompts(model, [(scene.prompt, scene.negative)], shape, guidance, device)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING
 
 from compose_core.errors import ComposeError, SceneError, UsageError
+from compose_core.method import by_name, methods
 from compose_core.method import find as find_method
-from compose_core.method import methods
 from compose_core.scene import Scene, check
 
 if TYPE_CHECKING:
@@ -27,21 +26,7 @@ def suites() -> dict[str, EntryPoint]:
     Raises:
         ComposeError: Two packages announce the same name.
     """
-    return _unique(entry_points(group=GROUP))
-
-
-def _unique(found: Iterable[EntryPoint]) -> dict[str, EntryPoint]:
-    known: dict[str, EntryPoint] = {}
-    for entry in found:
-        other = known.setdefault(entry.name, entry)
-        # One distribution may be seen twice, as a wheel and as a source tree.
-        if other.value != entry.value:
-            raise ComposeError(
-                f"two packages bring a suite called {entry.name!r}",
-                got=f"{other.value} and {entry.value}",
-                remedy="uninstall one of them",
-            )
-    return dict(sorted(known.items()))
+    return by_name(entry_points(group=GROUP), "suite")
 
 
 def find(name: str) -> Suite:

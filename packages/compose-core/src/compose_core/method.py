@@ -7,7 +7,7 @@ which keys of a scene it understands, so that nothing that a scene asks for is d
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, ClassVar
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 
 from compose_core.codec import Wrap
-from compose_core.denoiser import Denoiser
+from compose_core.denoiser import Bound, Denoiser, Guided
 from compose_core.errors import ComposeError, SceneError, UsageError
 from compose_core.noise import Generators
 from compose_core.scene import Scene
@@ -23,7 +23,17 @@ from compose_core.scene import Scene
 if TYPE_CHECKING:
     from compose_core.backbones import Model
 
-__all__ = ["GROUP", "Method", "Plan", "capabilities", "find", "latent_shape", "methods"]
+__all__ = [
+    "GROUP",
+    "Method",
+    "Plan",
+    "by_name",
+    "capabilities",
+    "find",
+    "latent_shape",
+    "methods",
+    "plan_prompts",
+]
 
 GROUP = "compose.methods"
 """The entry point group: `name = "package.module:Class"`."""
@@ -95,17 +105,22 @@ def methods() -> dict[str, EntryPoint]:
     Raises:
         ComposeError: Two packages announce the same name.
     """
-    return _unique([_BUILT_IN, *entry_points(group=GROUP)])
+    return by_name([_BUILT_IN, *entry_points(group=GROUP)], "method")
 
 
-def _unique(found: Iterable[EntryPoint]) -> dict[str, EntryPoint]:
+def by_name(found: Iterable[EntryPoint], kind: str) -> dict[str, EntryPoint]:
+    """Entry points by name, sorted; `kind` says in the error what they announce.
+
+    Raises:
+        ComposeError: Two packages announce the same name.
+    """
     known: dict[str, EntryPoint] = {}
     for entry in found:
         other = known.setdefault(entry.name, entry)
         # One distribution may be seen twice, as a wheel and as a source tree.
         if other.value != entry.value:
             raise ComposeError(
-                f"two packages bring a method called {entry.name!r}",
+                f"two packages bring a {kind} called {entry.name!r}",
                 got=f"{other.value} and {entry.value}",
                 remedy="uninstall one of them",
             )
@@ -174,3 +189,28 @@ def latent_shape(scene: Scene, model: Model) -> tuple[int, int, int]:
             remedy=f"use canvas = [{near[0]}, {near[1]}]",
         )
     return model.channels, scene.height // f, scene.width // f
+
+
+def plan_prompts(
+    model: Model,
+    texts: Sequence[tuple[str, str]],
+    shape: tuple[int, int, int],
+    guidance: float,
+    device: torch.device | str,
+) -> Plan:
+    """The model itself under its prompts, without any composition.
+
+    Args:
+        model: Network and text encoder.
+        texts: (prompt, negative) of each sample, or one pair for all.
+        shape: (C, h, w) of one sample.
+        guidance: Scale of classifier-free guidance; with 1, negatives are not looked at.
+        device: Where tensors go.
+    """
+    sides = [list(side) for side in zip(*texts, strict=True)]
+    used = sides if guidance != 1 else sides[:1]
+    bound = [Bound(model.network, model.text.encode(side).to(device)) for side in used]
+    denoiser = Guided(bound[0], bound[1], guidance) if len(bound) == 2 else bound[0]
+    cuts = {text: model.text.cut(text) for side in used for text in side}
+    lines = [f"a prompt is too long; its end is not seen: {cut!r}" for cut in cuts.values() if cut]
+    return Plan(denoiser=denoiser, shape=shape, warnings=tuple(lines))

@@ -31,7 +31,7 @@ from compose_core.backbones import Model, assemble, load_components
 from compose_core.codec import Codec
 from compose_core.errors import UsageError
 from compose_core.evaluate import Evaluator, Local
-from compose_core.method import Method, Plan, find
+from compose_core.method import Method, Plan, find, plan_prompts
 from compose_core.noise import Generators
 from compose_core.pipeline import checks, request
 from compose_core.pipeline.request import OutputType, SamplerName
@@ -224,7 +224,7 @@ class ComposePipeline(DiffusionPipeline):
             unused = []
             texts = request.texts(prompt, negative_prompt, num_images_per_prompt)
             shape = request.latent_shape(model, height, width)
-            plan = request.plain(model, texts, shape, guidance_scale, device)
+            plan = plan_prompts(model, texts, shape, guidance_scale, device)
             batch = len(texts)
         for line in (*unused, *plan.warnings):
             (warn or _warn)(line)

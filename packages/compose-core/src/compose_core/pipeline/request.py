@@ -14,7 +14,6 @@ from torch.nn import functional as F
 
 from compose_core.backbones import Model
 from compose_core.codec import Codec, Tiled, tile_side
-from compose_core.denoiser import Bound, Guided
 from compose_core.errors import ShapeError, UsageError, WeightsError
 from compose_core.method import Plan
 from compose_core.noise import Generators
@@ -119,23 +118,6 @@ def latent_shape(model: Model, height: int | None, width: int | None) -> tuple[i
             remedy=f"use {max(round(w / f), 1) * f} x {max(round(h / f), 1) * f}",
         )
     return model.channels, h // f, w // f
-
-
-def plain(
-    model: Model,
-    texts: list[tuple[str, str]],
-    shape: tuple[int, int, int],
-    guidance: float,
-    device: torch.device,
-) -> Plan:
-    """No scene: the model itself, with classifier-free guidance."""
-    sides = [list(side) for side in zip(*texts, strict=True)]
-    used = sides if guidance != 1 else sides[:1]
-    bound = [Bound(model.network, model.text.encode(side).to(device)) for side in used]
-    denoiser = Guided(bound[0], bound[1], guidance) if len(bound) == 2 else bound[0]
-    cuts = {text: model.text.cut(text) for side in used for text in side}
-    lines = [f"a prompt is too long; its end is not seen: {cut!r}" for cut in cuts.values() if cut]
-    return Plan(denoiser=denoiser, shape=shape, warnings=tuple(lines))
 
 
 def sampler(name: SamplerName | Sampler, model: Model, scheduler: Any, steps: int) -> Sampler:
