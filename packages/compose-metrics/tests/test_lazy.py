@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from itertools import chain
 
 import pytest
 
@@ -13,7 +14,7 @@ def test_importing_the_package_does_not_import_torch():
 
 
 def test_every_public_name_exists():
-    assert set(compose_metrics.__all__) == {*compose_metrics._MODULE_OF, "__version__"}
+    assert set(compose_metrics.__all__) == {*chain(*compose_metrics._HOME.values()), "__version__"}
     for name in compose_metrics.__all__:
         assert getattr(compose_metrics, name) is not None
     with pytest.raises(AttributeError):

@@ -5,9 +5,9 @@ The public nouns live in modules named after them (``compose_core.denoiser``, ``
 so that ``import compose_core`` does not import torch.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from compose_core import lazy
 from compose_core._version import __version__
 
 if TYPE_CHECKING:
@@ -38,7 +38,6 @@ _HOME = {
     "schedule": ("DiscreteVP", "KarrasVE", "Level", "Rectified", "Schedule"),
     "views": ("Blend", "View", "Whole", "Window", "cover"),
 }
-_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
     "DDIM",
@@ -80,16 +79,4 @@ __all__ = [
     "load_scene",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    """Import the module that holds ``name`` and keep what was found."""
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module 'compose_core' has no attribute {name!r}")
-    value = getattr(import_module(f"compose_core.{_MODULE_OF[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    """List the public names, imported or not."""
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy.attach(__name__, _HOME)
