@@ -24,6 +24,7 @@ _DEFAULTS: dict[str, Any] = {
     "steps": 30,
     "guidance": 5.0,
     "micro_batch": 8,
+    "max_batch": 64,
     "threads": 1,
 }
 """What a command leaves out when it is written into a record."""
@@ -56,6 +57,9 @@ def _configure_run(parser: argparse.ArgumentParser) -> None:
     add("--device", metavar="D", help="cpu, cuda, cuda:1, mps (default: a GPU if there is one)")
     add("--processes", metavar="N", type=int, default=1, help="start this many processes")
     add("--micro-batch", metavar="N", type=int, default=_DEFAULTS["micro_batch"])
+    most = _DEFAULTS["max_batch"]
+    text = f"rows of one network call (default: {most})"
+    add("--max-batch", metavar="N", type=int, default=most, help=text)
     add("--threads", metavar="N", type=int, default=_DEFAULTS["threads"], help="per process")
     add("--out", metavar="DIR", type=Path, default=Path("runs"), help="folder of runs")
     add("--publish", action="store_true", help="also write the record where tables are made from")
@@ -217,6 +221,7 @@ def _job(args: argparse.Namespace, method: str, number: int) -> Job:
         guidance=args.guidance,
         device=check_device(args.device),
         micro_batch=args.micro_batch,
+        max_batch=args.max_batch,
         threads=args.threads,
         out=args.out / "bench",
     )

@@ -126,7 +126,13 @@ def test_unknown_names_and_senseless_numbers(job):
         prepare(job(method="magic"))
     with pytest.raises(ComposeError):
         prepare(job(model="/no/such/folder"))
-    for wrong in ({"n": 0}, {"steps": 0}, {"guidance": float("nan")}, {"micro_batch": 0}):
+    for wrong in (
+        {"n": 0},
+        {"steps": 0},
+        {"guidance": float("nan")},
+        {"micro_batch": 0},
+        {"max_batch": 0},
+    ):
         with pytest.raises(UsageError):
             job(**wrong)
 

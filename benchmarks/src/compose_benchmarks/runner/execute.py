@@ -23,6 +23,7 @@ from compose_benchmarks.suite import Suite
 from compose_core.errors import UsageError
 from compose_core.method import Method
 from compose_core.run.files import check_writable, write_atomic
+from compose_core.run.record import MAX_BATCH
 
 __all__ = ["Job", "Outcome", "Run", "make", "prepare", "wait"]
 
@@ -50,6 +51,7 @@ class Job:
         guidance: Scale of classifier-free guidance.
         device: cpu, cuda, cuda:1, mps.
         micro_batch: Items in one batch.
+        max_batch: The most rows of one network call.
         threads: Threads of each process on the CPU. A fixed number, because sums in another
             order round to other pictures.
         out: Folder of all runs.
@@ -64,6 +66,7 @@ class Job:
     guidance: float = 5.0
     device: str = "cpu"
     micro_batch: int = 8
+    max_batch: int = MAX_BATCH
     threads: int = 1
     out: Path = Path("runs/bench")
 
@@ -74,7 +77,8 @@ class Job:
             UsageError: One is out of range.
         """
         counts = {"n": self.n, "steps": self.steps, "micro batch": self.micro_batch}
-        for name, value in {**counts, "threads": self.threads}.items():
+        counts |= {"largest batch": self.max_batch, "threads": self.threads}
+        for name, value in counts.items():
             if not 1 <= value <= 1_000_000:
                 raise UsageError(f"the {name} makes no sense", got=value, expected="at least 1")
         if self.sampler not in SAMPLERS:
@@ -168,6 +172,7 @@ def prepare(job: Job) -> Run:
         guidance=float(job.guidance),
         dtype="float32",
         micro_batch=job.micro_batch,
+        max_batch=job.max_batch,
         threads=job.threads,
         device=job.device.partition(":")[0],
         sources_sha256=sources_digest(method),
@@ -249,7 +254,13 @@ def _made(run: Run, missing: list[range], share: Share) -> Iterator[range]:
         for group in missing:
             some = [run.items[i] for i in group]
             pictures, cost = draw(
-                model, method, some, walk=walk, guidance=run.spec.guidance, device=device
+                model,
+                method,
+                some,
+                walk=walk,
+                guidance=run.spec.guidance,
+                device=device,
+                max_batch=run.spec.max_batch,
             )
             for item, picture in zip(some, pictures, strict=True):
                 if not run.done(item.number):

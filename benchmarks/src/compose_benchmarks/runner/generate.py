@@ -49,16 +49,18 @@ class Counting(Evaluator):
 
     Attributes:
         rows: Rows answered so far.
-        calls: Groups answered so far.
+        calls: Network calls that this took.
     """
 
-    def __init__(self, max_batch: int | None = None) -> None:
+    def __init__(self, max_batch: int) -> None:
         self._local = Local(max_batch)
+        self._most = max_batch
         self.rows, self.calls = 0, 0
 
     def _answer(self, group: list[Query]) -> list[Tensor]:
-        self.rows += sum(query.x_t.shape[0] for query in group)
-        self.calls += 1
+        rows = sum(query.x_t.shape[0] for query in group)
+        self.rows += rows
+        self.calls += -(-rows // self._most)
         return self._local._answer(group)
 
 
@@ -76,6 +78,7 @@ def draw(
     walk: Sampler,
     guidance: float,
     device: str,
+    max_batch: int,
 ) -> tuple[Tensor, Cost]:
     """Make the pictures of a group of items.
 
@@ -86,6 +89,7 @@ def draw(
         walk: The sampler.
         guidance: Scale of classifier-free guidance.
         device: Where to compute.
+        max_batch: The most rows of one network call.
 
     Returns:
         Pictures (B, 3, H, W) uint8 on the CPU, rounded as `compose run` rounds them, and what
@@ -107,7 +111,7 @@ def draw(
         for item, own in zip(items, dice, strict=True)
     ]
     shape, wrap = _one_shape(plans)
-    counting = Counting()
+    counting = Counting(max_batch)
     x_t = walk.initial((len(items), *shape), dice, device=device)
     together = Lockstep([plan.denoiser for plan in plans])
     x_0 = walk.sample(together, x_t, generator=dice, evaluator=counting)

@@ -34,6 +34,7 @@ class Spec:
         guidance: Scale of classifier-free guidance.
         dtype: What the networks compute in.
         micro_batch: Items in one batch.
+        max_batch: The most rows of one network call.
         threads: Threads of each process on the CPU.
         device: Kind of device: cpu, cuda, mps.
         sources_sha256: Hash of the code that makes the pictures.
@@ -51,6 +52,7 @@ class Spec:
     guidance: float
     dtype: str
     micro_batch: int
+    max_batch: int
     threads: int
     device: str
     sources_sha256: str
