@@ -5,12 +5,13 @@ import torch
 
 from compose_benchmarks.lockstep import Lockstep
 from compose_core.compose import Consensus, Regional
-from compose_core.denoiser import Bound, Guided
+from compose_core.denoiser import Bound, Guided, Step
 from compose_core.errors import ShapeError, UsageError
 from compose_core.evaluate import Local
 from compose_core.regional import Bootstrapped
 from compose_core.sampler import DDIM, Heun
 from compose_core.testing.models import TinyNetwork, tiny_parts, tiny_text
+from compose_core.trace import collect
 from compose_core.views import cover
 
 SHAPE = (4, 8, 8)
@@ -81,6 +82,33 @@ def test_the_split_of_calls_does_not_matter():
     state = both.init(x_t)
     whole, split = (both(x_t, level, state, Local(most)).x0 for most in (None, 1))
     torch.testing.assert_close(whole, split)
+
+
+def test_a_trace_shows_of_each_scene_what_it_shows_alone():
+    network = TinyNetwork(dtype=torch.float64)
+    parts = scenes(network)
+    levels = network.schedule.levels(4)
+
+    def shown(denoiser, seeds):
+        dice = [torch.Generator().manual_seed(seed) for seed in seeds]
+        x_t = torch.cat([torch.randn((1, *SHAPE), generator=one).double() for one in dice])
+        state = denoiser.init(x_t, dice)
+        step = Step(now=levels[0], next=levels[1], index=0, total=4, generator=dice)
+        return collect(denoiser, denoiser.adapt(state, x_t, step))
+
+    together = shown(Lockstep(parts), range(len(parts)))
+    alone = {f"{i}.{k}": v for i, one in enumerate(parts) for k, v in shown(one, [i]).items()}
+    assert any("ground" in name for name in alone)
+    assert together.keys() == alone.keys()
+    for name, value in alone.items():
+        torch.testing.assert_close(together[name], value)
+
+
+def test_the_parts_are_named_by_their_position():
+    parts = tiny_parts(2)
+    both = Lockstep(parts, rows=[2, 1])
+    inner = list(both.inner(both.init(torch.zeros(3, *SHAPE, dtype=torch.float64))))
+    assert [(name, part) for name, part, _ in inner] == [("0", parts[0]), ("1", parts[1])]
 
 
 def test_wrong_batches_are_refused():

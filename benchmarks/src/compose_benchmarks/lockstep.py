@@ -8,7 +8,7 @@ picture is that of a walk alone, up to the rounding of the network's kernels.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import cast, final
 
@@ -66,6 +66,11 @@ class Lockstep(Denoiser):
         return tuple(
             part.adapt(kept, x, replace(step, generator=own)) for part, kept, x, own in seen
         )
+
+    def inner(self, state: State) -> Iterable[tuple[str, Denoiser, State]]:
+        """The parts, by their position; what they show has the rows of each."""
+        each = enumerate(zip(self.denoisers, state, strict=True))
+        return [(str(i), part, own) for i, (part, own) in each]
 
     def queries(self, x_t: Tensor, level: Level, state: State) -> Questions:
         """The questions of every part."""
