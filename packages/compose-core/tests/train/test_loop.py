@@ -134,6 +134,23 @@ def test_every_device_resumes_bit_exactly(tmp_path, device, precision):
     assert_same(final(tmp_path / "cut"), final(tmp_path / "whole"))
 
 
+@pytest.mark.parametrize("kept", ["elsewhere", "cpu"])
+def test_dropout_is_fixed_after_a_checkpoint_of_another_device(tmp_path, device, kept):
+    options = config(steps=5, warmup=0)
+    list(train(Toy(), config(steps=4, warmup=0), tmp_path / "a"))
+    found = load_newest(tmp_path / "a")
+    state = {f"0.{kept}": found.parts["rng"]["0.cpu"]}
+    for name, disturbed in (("a", 1), ("b", 2)):
+        folder = tmp_path / name
+        save(folder, replace(found, parts=found.parts | {"rng": state}), keep=1)
+        torch.rand(disturbed)
+        torch.rand(disturbed, device=device)
+        list(train(Toy(), options, folder, device=device))
+    a, b = final(tmp_path / "a"), final(tmp_path / "b")
+    assert load_newest(tmp_path / "a").step == load_newest(tmp_path / "b").step == 5
+    assert_same(a, b)
+
+
 def test_training_lowers_the_loss_and_export_gives_the_average(tmp_path):
     losses = [p.loss for p in train(Toy(), config(steps=150, ema=0.9), tmp_path)]
     assert sum(losses[-20:]) < 0.5 * sum(losses[:20])
@@ -200,8 +217,10 @@ def test_another_number_of_processes_is_refused(tmp_path):
     found = load_newest(tmp_path)
     pair = found.parts["rng"] | {"1.cpu": found.parts["rng"]["0.cpu"].clone()}
     save(tmp_path, replace(found, step=3, parts=found.parts | {"rng": pair}), keep=1)
-    with pytest.raises(UsageError, match="another number of processes"):
+    with pytest.raises(UsageError, match="another number of processes") as caught:
         train(Toy(), config(), tmp_path)
+    assert (caught.value.got, caught.value.expected) == (1, 2)
+    assert "--num_processes 2" in caught.value.remedy
     export(tmp_path, Toy().modules)  # the weights are anybody's
 
 

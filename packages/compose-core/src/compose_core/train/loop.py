@@ -108,17 +108,16 @@ class _Run:
         self.ema = EMA(self.modules, config.ema)
         self.step, self.position, self.saved = 0, 0, -1
         self.seconds = 0.0
-        self.random: states.Tensors | None = None
+        self.random: states.Tensors = {}
         found = checkpoints.load_newest(folder)
         if found is not None:
             self._restore(found)
 
     def iterate(self) -> Iterator[Progress]:
         """Steps until the run is over."""
-        if self.random is None:
-            states.seed_random(self.config.seed, self.processes.rank, self.device)
-        else:
-            states.unpack_random(self.random, self.device)
+        # Seeded in any case: a checkpoint from another device has no state for this one.
+        states.seed_random(self.config.seed, self.processes.rank, self.device)
+        states.unpack_random(self.random, self.device)
         journal = None
         if self.processes.first and self.step < self.config.steps:
             journal = Journal(self.folder, after=self.step, tensorboard=self.config.tensorboard)
@@ -260,18 +259,19 @@ class _Run:
 
     def _restore(self, found: Checkpoint) -> None:
         facts = found.facts
-        ranks = {name.partition(".")[0] for name in found.parts["rng"]}
-        for what, now, before in (
-            ("seed", self.config.seed, facts["config"]["seed"]),
-            ("data size", self.task.size, facts["size"]),
-            ("number of processes", self.processes.count, len(ranks)),
+        world = len({name.partition(".")[0] for name in found.parts["rng"]})
+        launch = f"accelerate launch --num_processes {world}"
+        for what, now, before, keep in (
+            ("seed", self.config.seed, facts["config"]["seed"], "keep the value"),
+            ("data size", self.task.size, facts["size"], "keep the value"),
+            ("number of processes", self.processes.count, world, f"start it with `{launch}`"),
         ):
             if now != before:
                 raise UsageError(
                     f"The run in {self.folder} has another {what}: its samples or noise differ.",
                     got=now,
                     expected=before,
-                    remedy="keep the value, or train in a new folder",
+                    remedy=f"{keep}, or train in a new folder",
                 )
         states.unpack_modules(self.modules, found.parts["model"])
         states.unpack_modules(self.ema.modules, found.parts["ema"])
@@ -283,7 +283,7 @@ class _Run:
         self.position, self.seconds = facts["position"], facts["seconds"]
         own = f"{self.processes.rank}."
         random = found.parts["rng"].items()
-        self.random = {k.removeprefix(own): v for k, v in random if k.startswith(own)} or None
+        self.random = {k.removeprefix(own): v for k, v in random if k.startswith(own)}
 
 
 def _adamw(parameters: list[Tensor], config: TrainConfig) -> torch.optim.AdamW:
