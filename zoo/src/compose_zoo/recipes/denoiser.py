@@ -48,6 +48,10 @@ SECOND = replace(CONFIG, steps=11_500, lr=8e-4, seed=3, warmup=300, hold=0.35)
 """The second round: from the averaged weights of the first, with twice the scenes."""
 THIRD = replace(CONFIG, steps=6000, lr=6e-4, seed=4, warmup=200, hold=0.4)
 """The third round: captions also say on which side objects stand."""
+FOURTH = replace(THIRD, steps=2500, seed=6, warmup=100)
+"""The fourth round: errors at high noise, where objects are placed, weigh more."""
+LIFT = 30.0
+"""Largest factor on errors at high noise in the fourth round."""
 EARLY = 0.5
 """Share of the later rounds' times that favour high noise."""
 SIDED = 0.35
@@ -143,10 +147,15 @@ class DenoiserTask(Task):
     """Denoising of latents under captions: epsilon prediction, min-SNR weights."""
 
     def __init__(
-        self, latents: Tensor, tokens: Tensor, words: text.CLIPTokenizer, early: float = 0.0
+        self,
+        latents: Tensor,
+        tokens: Tensor,
+        words: text.CLIPTokenizer,
+        early: float = 0.0,
+        lift: float = 1.0,
     ) -> None:
-        """Latents (N, 4, 16, 16), tokens (N * CAPTIONS, length), `early` of `noising.noised`."""
-        self.latents, self.tokens, self.early = latents, tokens, early
+        """Latents (N, 4, 16, 16), tokens (N * CAPTIONS, length); the rest as `noising.noised`."""
+        self.latents, self.tokens, self.early, self.lift = latents, tokens, early, lift
         self.unet = build()
         # The explicit softmax trains faster than the fused one on a CPU.
         self.unet.set_attn_processor(AttnProcessor())
@@ -178,7 +187,7 @@ class DenoiserTask(Task):
         self, batch: dict[str, Tensor], generator: Generator
     ) -> tuple[Tensor, dict[str, float]]:
         """Squared error of epsilon, weighted by min(SNR, 5) / SNR (Hang et al., 2023)."""
-        return self._loss(self.modules, batch, generator, DROPPED, self.early)
+        return self._loss(self.modules, batch, generator, DROPPED, self.early, self.lift)
 
     def _loss(
         self,
@@ -187,9 +196,10 @@ class DenoiserTask(Task):
         generator: Generator,
         share: float,
         early: float = 0.0,
+        lift: float = 1.0,
     ) -> tuple[Tensor, dict[str, float]]:
         tokens = noising.dropped(batch["tokens"], self.empty, share, generator)
-        drawn = noising.noised(batch["latent"], self.alphas, generator, early)
+        drawn = noising.noised(batch["latent"], self.alphas, generator, early, lift)
         words = modules["text_encoder"](tokens).last_hidden_state
         return drawn.loss(modules["unet"](drawn.x_t, drawn.t, words).sample)
 

@@ -1,6 +1,6 @@
 """How `sd-tiny` was made: the autoencoder first, then denoiser and text encoder on its latents.
 
-The denoiser has three rounds; the published weights ran the later ones in two processes of one
+The denoiser has four rounds; the published weights ran the later ones in two processes of one
 thread each (``accelerate launch --cpu --num_processes 2``), networks compiled.
 """
 
@@ -36,9 +36,13 @@ def train(
     again = denoiser.DenoiserTask(*both, words, denoiser.EARLY)
     again.start_from(task)
     stages.run(again, denoiser.SECOND, folder / "denoiser-second", **options)
-    last = denoiser.DenoiserTask(both[0], sided_tokens(folder), words, denoiser.EARLY)
-    last.start_from(again)
-    stages.run(last, denoiser.THIRD, folder / "denoiser-third", **options)
+    sided = both[0], sided_tokens(folder)
+    third = denoiser.DenoiserTask(*sided, words, denoiser.EARLY)
+    third.start_from(again)
+    stages.run(third, denoiser.THIRD, folder / "denoiser-third", **options)
+    last = denoiser.DenoiserTask(*sided, words, denoiser.EARLY, denoiser.LIFT)
+    last.start_from(third)
+    stages.run(last, denoiser.FOURTH, folder / "denoiser-fourth", **options)
     if stages.first():
         export(folder / "export", vae.cpu(), last.unet, last.text, words)
 
