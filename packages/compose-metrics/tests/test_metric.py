@@ -67,6 +67,17 @@ def test_a_state_survives_a_file(make):
 
 
 @pytest.mark.parametrize("make", [Brightness, Histogram])
+def test_a_damaged_state_leaves_what_was_seen(make):
+    metric = make()
+    metric.update(torch.zeros(4, 1, 2, 2, dtype=torch.int64))
+    before = metric.compute()
+    doubled = {**metric.state_dict(), "keys": torch.zeros(4, dtype=torch.int64)}
+    with pytest.raises(UsageError, match="already holds"):
+        metric.load_state_dict(doubled)
+    assert metric.n == 4 and metric.compute() == before
+
+
+@pytest.mark.parametrize("make", [Brightness, Histogram])
 def test_alone_synced_is_a_copy(make):
     metric = make()
     metric.update(torch.zeros(3, 1, 2, 2, dtype=torch.int64))

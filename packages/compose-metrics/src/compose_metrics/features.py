@@ -19,7 +19,7 @@ from compose_metrics.extractor import Extractor, Features, weights_sha256
 from compose_metrics.frechet import Moments
 from compose_metrics.metric import Keys, Metric
 from compose_metrics.pool import Pool
-from compose_metrics.result import JSON, Result
+from compose_metrics.result import JSON, Result, Source
 from compose_metrics.statistics import Statistics
 
 __all__ = [
@@ -143,10 +143,11 @@ class FeatureMetric(Metric):
         """A result with the extractor and the size of the reference filled in."""
         if self.needs_reference:
             more.setdefault("n_reference", self.pool.n_reference)
-        return self._result(value, extractor=self.extractor.source, **more)
+        return self._result(value, **more)
 
-    def _identity(self) -> list[JSON]:
-        return [*super()._identity(), self.extractor.source.sha256]
+    def extractor_source(self) -> Source:
+        """The extractor's."""
+        return self.extractor.source
 
     def _state(self) -> dict[str, Tensor]:
         return self.pool.state()

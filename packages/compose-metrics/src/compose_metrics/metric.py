@@ -95,6 +95,13 @@ class Metric(ABC):
         """Everything that changes the value, as JSON; part of every result."""
         return {}
 
+    def extractor_source(self) -> Source | None:
+        """The network that this metric looks through, if any; part of every result.
+
+        States that were seen through other weights are refused.
+        """
+        return None
+
     def merge(self, other: Metric) -> None:
         """Take over all samples of ``other``, which stays as it is.
 
@@ -111,9 +118,11 @@ class Metric(ABC):
         """Continue from a saved state, forgetting what was seen before.
 
         Raises:
-            UsageError: The state is of another metric, version or set of parameters.
+            UsageError: The state is of another metric, version, network or set of parameters; or
+                it is damaged. What was seen before is kept then.
         """
         kept = self._checked(state)
+        self._blank()._absorb(kept)
         self.reset()
         self._absorb(kept)
 
@@ -142,16 +151,19 @@ class Metric(ABC):
         return torch.tensor(list(hashlib.sha256(text.encode()).digest()), dtype=torch.uint8)
 
     def _identity(self) -> list[JSON]:
-        return [self.id, self.version, self.params()]
+        source = self.extractor_source()
+        return [self.id, self.version, self.params(), source and source.to_json()]
 
     def _checked(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         found = state.get(FINGERPRINT)
         if found is None or not torch.equal(found.cpu(), self._fingerprint()):
+            source = self.extractor_source()
             raise UsageError(
                 f"this state is not one of {self.id}",
                 got="a state without fingerprint" if found is None else "another fingerprint",
-                expected=f"{self.id} version {self.version} with {self.params()}",
-                remedy="merge only metrics that were made with the same arguments",
+                expected=f"{self.id} version {self.version} with {self.params()}"
+                + (f" through {source.id} {source.sha256[:12]}" if source else ""),
+                remedy="merge only metrics that were made with the same arguments and weights",
             )
         return {name: tensor for name, tensor in state.items() if name != FINGERPRINT}
 
@@ -169,7 +181,7 @@ class Metric(ABC):
                 remedy="measure more samples",
             )
 
-    def _result(self, value: float, *, extractor: Source | None = None, **more: Any) -> Result:
+    def _result(self, value: float, **more: Any) -> Result:
         """A result with everything filled in that the metric knows about itself."""
         about: dict[str, Any] = {
             "metric": self.id,
@@ -178,8 +190,9 @@ class Metric(ABC):
             "unit": self.unit,
             "higher_is_better": self.higher_is_better,
             "params": self.params(),
+            "extractor": self.extractor_source(),
         }
-        return Result(value=float(value), extractor=extractor, **(about | more))
+        return Result(value=float(value), **(about | more))
 
 
 class Rows(Metric):
@@ -246,12 +259,7 @@ class PerSample(Rows):
             interval=bootstrap_mean(values) if len(values) > 1 else None,
             per_sample=values,
             keys=rows[KEYS],
-            extractor=self.extractor_source(),
         )
-
-    def extractor_source(self) -> Source | None:
-        """The network that this metric looks through, if any."""
-        return None
 
 
 class Sums(Metric):

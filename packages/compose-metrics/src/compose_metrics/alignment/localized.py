@@ -24,7 +24,7 @@ from compose_metrics.alignment.encoders import PictureEncoder, unit
 from compose_metrics.intervals import bootstrap_mean
 from compose_metrics.metric import Keys, Rows
 from compose_metrics.pictures import checked, resize
-from compose_metrics.result import JSON, Result
+from compose_metrics.result import JSON, Result, Source
 from compose_metrics.table import KEYS
 
 PARTS = ("fg_fg", "fg_bg", "bg_fg", "bg_bg")
@@ -178,12 +178,15 @@ class LocalizedSemantics(Rows):
             per_sample=diagonal,
             keys=rows[KEYS],
             parts=parts | {"margin": margin(parts)},
-            extractor=self.encoder.source,
         )
 
     def params(self) -> dict[str, JSON]:
         """The crop, and what happens to a picture before the model."""
         return {"crop": asdict(self.crop), "transform": self.encoder.transform}
+
+    def extractor_source(self) -> Source:
+        """The encoder's."""
+        return self.encoder.source
 
 
 def margin(parts: Mapping[str, float]) -> float:

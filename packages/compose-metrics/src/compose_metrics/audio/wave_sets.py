@@ -139,6 +139,10 @@ class WaveSets(Metric):
         wave = resample(checked_wave(wave, what), rate, self.embedder.rate)
         return self.embedder.embed(wave).detach().cpu()
 
+    def extractor_source(self) -> Source:
+        """The embedder's."""
+        return self.embedder.source
+
     def params(self) -> dict[str, JSON]:
         """What is done to a sound before the network."""
         return {"transform": self.embedder.transform}
@@ -153,7 +157,6 @@ class WaveSets(Metric):
         parts |= more.pop("parts", {})
         return self._result(
             value,
-            extractor=self.embedder.source,
             n_reference=self.n_reference,
             parts=parts,
             **more,

@@ -154,6 +154,10 @@ class Judged(Rows):
         """The compat mode."""
         return {"compat": self.compat}
 
+    def extractor_source(self) -> Source:
+        """The model or models that judge."""
+        return self.source
+
     def take(self, judgements: Sequence[Judgement], keys: Keys = None) -> None:
         """Keep judgements, one per sample."""
         names = sorted({name for j in judgements for name in j.parts})
@@ -198,6 +202,5 @@ class Judged(Rows):
             interval=bootstrap_mean(values) if len(values) > 1 else None,
             per_sample=values,
             keys=rows[KEYS],
-            extractor=self.source,
             parts={**means, **shares},
         )

@@ -83,7 +83,6 @@ class NormalAngle(ReadRows):
             interval=bootstrap_mean(values) if len(values) > 1 else None,
             per_sample=values,
             keys=rows[KEYS],
-            extractor=self.judge,
             parts={f"within {a:g}": share for a, share in zip(WITHIN, within, strict=True)},
         )
 

@@ -23,10 +23,10 @@ class ReadRows(Rows):
         if judge is not None:
             self.id = judge.metric(self.id)
 
-
-class ReadPerSample(ReadRows, PerSample):
-    """The mean of one value per map, see `ReadRows`."""
-
     def extractor_source(self) -> Source | None:
         """The judge."""
         return self.judge
+
+
+class ReadPerSample(ReadRows, PerSample):
+    """The mean of one value per map, see `ReadRows`."""

@@ -87,7 +87,6 @@ class DepthOrder(ReadRows):
             interval=wilson(int(hits.sum()), self.n),
             per_sample=hits,
             keys=rows[KEYS],
-            extractor=self.judge,
             parts={"margin": float(rows["margin"].mean())},
         )
 

@@ -127,6 +127,5 @@ class PositionAccuracy(ReadRows):
             interval=wilson(int(joint.sum()), self.n),
             per_sample=joint.double(),
             keys=rows[KEYS],
-            extractor=self.judge,
             parts=parts,
         )

@@ -178,7 +178,7 @@ class MeanIoU(_Segmentation):
         stacked = torch.stack([hits, truth, claimed], 1)
         interval = self._bootstrapped(stacked, lambda m: _miou(*m.unbind(1)))
         return self._result(
-            float(_miou(*sums)), interval=interval, extractor=self.judge, parts=parts
+            float(_miou(*sums)), interval=interval, parts=parts
         )
 
 
@@ -200,4 +200,4 @@ class PixelAccuracy(_Segmentation):
         stacked = torch.cat([hits, pixels], 1)
         interval = self._bootstrapped(stacked, lambda m: _accuracy(m[:, :-1], m[:, -1:]))
         value = float(_accuracy(hits.sum(0), pixels.sum(0)))
-        return self._result(value, interval=interval, extractor=self.judge, parts=parts)
+        return self._result(value, interval=interval, parts=parts)

@@ -13,7 +13,7 @@ from compose_metrics.features import CANONICAL, Extractor, FeatureMetric, Featur
 from compose_metrics.frechet import Moments, frechet_distance
 from compose_metrics.intervals import jackknife, seeded
 from compose_metrics.metric import Keys, Metric
-from compose_metrics.result import JSON, Interval, Result
+from compose_metrics.result import JSON, Interval, Result, Source
 from compose_metrics.statistics import Statistics
 from compose_metrics.table import KEYS, Table
 
@@ -168,7 +168,11 @@ class StreamedFID(Metric):
         self._enough(reference.n if reference else 0, "reference pictures")
         assert reference is not None
         value = frechet_distance(self._moments["generated"], reference)
-        return self._result(value, extractor=self.extractor.source, n_reference=reference.n)
+        return self._result(value, n_reference=reference.n)
+
+    def extractor_source(self) -> Source:
+        """The extractor's."""
+        return self.extractor.source
 
     def reset(self) -> None:
         """Forget all pictures."""
