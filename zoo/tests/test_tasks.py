@@ -68,23 +68,6 @@ def test_early_times_follow_their_law() -> None:
         assert torch.allclose(drawn.x_t.flatten(), sigma * drawn.eps.flatten())
 
 
-def test_lifted_weights_are_those_of_x0_at_high_noise() -> None:
-    """Where 1 / SNR is below the lift, the weighted error of epsilon is that of x0."""
-    alphas = denoiser.scheduler().alphas_cumprod
-    x0 = torch.zeros(4000, 1, 1, 1)
-    plain, lifted = (
-        noising.noised(x0, alphas, torch.Generator().manual_seed(4), 0.5, lift)
-        for lift in (1.0, denoiser.LIFT)
-    )
-    assert torch.equal(plain.t, lifted.t)
-    snr = alphas[plain.t] / (1 - alphas[plain.t])
-    low, high = snr >= 1, (snr < 1) & (snr > 1 / denoiser.LIFT)
-    assert torch.equal(plain.weight[low], lifted.weight[low])
-    assert torch.allclose(plain.weight[snr < 1], torch.ones(()))
-    assert torch.allclose(lifted.weight[high] * snr[high], torch.ones(()), rtol=1e-4)
-    assert bool(high.any()) and float(lifted.weight.max()) == denoiser.LIFT
-
-
 def test_the_second_round_starts_where_the_first_ended(words) -> None:
     first = denoiser.DenoiserTask(_latents(4), _tokens(words, 16), words)
     with torch.no_grad():

@@ -46,16 +46,8 @@ CONFIG = TrainConfig(
 )
 SECOND = replace(CONFIG, steps=11_500, lr=8e-4, seed=3, warmup=300, hold=0.35)
 """The second round: from the averaged weights of the first, with twice the scenes."""
-THIRD = replace(CONFIG, steps=6000, lr=6e-4, seed=4, warmup=200, hold=0.4)
-"""The third round: captions also say on which side objects stand."""
-FOURTH = replace(THIRD, steps=2500, seed=6, warmup=100)
-"""The fourth round: errors at high noise, where objects are placed, weigh more."""
-LIFT = 30.0
-"""Largest factor on errors at high noise in the fourth round."""
 EARLY = 0.5
-"""Share of the later rounds' times that favour high noise."""
-SIDED = 0.35
-"""Share of the third round's captions that name sides, where there are any."""
+"""Share of the second round's times that favour high noise."""
 DROPPED = 0.1
 """Share of captions replaced by "", for classifier-free guidance."""
 
@@ -104,11 +96,10 @@ def encode(vae: AutoencoderTiny, pictures: Tensor, batch: int = 128) -> Tensor:
     return torch.cat(parts)
 
 
-def sentences(scenes: range, empty: range = range(0), sided: float = 0.0) -> list[str]:
+def sentences(scenes: range, empty: range = range(0)) -> list[str]:
     """All captions: for each picture `CAPTIONS`, then for each mirrored picture as many.
 
-    Drawn scenes come first, then places without objects. A share `sided` of the captions of
-    scenes says on which side objects stand.
+    Drawn scenes come first, then places without objects.
     """
     plain: list[str] = []
     flipped: list[str] = []
@@ -116,11 +107,7 @@ def sentences(scenes: range, empty: range = range(0), sided: float = 0.0) -> lis
         scene, claims = draw.scene(number)
         dice = Generator().manual_seed(number)
         for i in range(2 * CAPTIONS):
-            seed = number * 2 * CAPTIONS + i
-            made = None
-            if sided and float(torch.rand((), generator=dice)) < sided:
-                made = draw.sided_caption(scene, claims, seed)
-            made = made or draw.caption(scene, claims, seed)
+            made = draw.caption(scene, claims, number * 2 * CAPTIONS + i)
             made = _loosened(made, len(claims), dice)
             if i < CAPTIONS:
                 plain.append(made.text)
@@ -147,15 +134,10 @@ class DenoiserTask(Task):
     """Denoising of latents under captions: epsilon prediction, min-SNR weights."""
 
     def __init__(
-        self,
-        latents: Tensor,
-        tokens: Tensor,
-        words: text.CLIPTokenizer,
-        early: float = 0.0,
-        lift: float = 1.0,
+        self, latents: Tensor, tokens: Tensor, words: text.CLIPTokenizer, early: float = 0.0
     ) -> None:
-        """Latents (N, 4, 16, 16), tokens (N * CAPTIONS, length); the rest as `noising.noised`."""
-        self.latents, self.tokens, self.early, self.lift = latents, tokens, early, lift
+        """Latents (N, 4, 16, 16), tokens (N * CAPTIONS, length), `early` of `noising.noised`."""
+        self.latents, self.tokens, self.early = latents, tokens, early
         self.unet = build()
         # The explicit softmax trains faster than the fused one on a CPU.
         self.unet.set_attn_processor(AttnProcessor())
@@ -187,7 +169,7 @@ class DenoiserTask(Task):
         self, batch: dict[str, Tensor], generator: Generator
     ) -> tuple[Tensor, dict[str, float]]:
         """Squared error of epsilon, weighted by min(SNR, 5) / SNR (Hang et al., 2023)."""
-        return self._loss(self.modules, batch, generator, DROPPED, self.early, self.lift)
+        return self._loss(self.modules, batch, generator, DROPPED, self.early)
 
     def _loss(
         self,
@@ -196,10 +178,9 @@ class DenoiserTask(Task):
         generator: Generator,
         share: float,
         early: float = 0.0,
-        lift: float = 1.0,
     ) -> tuple[Tensor, dict[str, float]]:
         tokens = noising.dropped(batch["tokens"], self.empty, share, generator)
-        drawn = noising.noised(batch["latent"], self.alphas, generator, early, lift)
+        drawn = noising.noised(batch["latent"], self.alphas, generator, early)
         words = modules["text_encoder"](tokens).last_hidden_state
         return drawn.loss(modules["unet"](drawn.x_t, drawn.t, words).sample)
 
@@ -219,14 +200,11 @@ def prepare(
     pictures = cache.load(folder, scenes, ("picture",))["picture"]
     pictures = torch.cat([pictures, *(_places(part) for part in _chunks(empty))])
     latents = torch.cat([encode(vae, pictures), encode(vae, pictures.flip(-1))])
-    return latents, tokens(scenes, empty)
-
-
-def tokens(scenes: range, empty: range = range(0), sided: float = 0.0) -> Tensor:
-    """`sentences` as the text encoder reads them: integers (N, length)."""
     words = text.tokenizer()
-    found = sentences(scenes, empty, sided)
-    return words(found, padding="max_length", truncation=True, return_tensors="pt").input_ids
+    tokens = words(
+        sentences(scenes, empty), padding="max_length", truncation=True, return_tensors="pt"
+    ).input_ids
+    return latents, tokens
 
 
 def _chunks(numbers: range, size: int = 64) -> list[range]:

@@ -64,9 +64,9 @@ def draw(
 def sd_tiny(
     pipe: ComposePipeline, judge: JudgeNet, count: int, guidance: float, start: int
 ) -> dict[str, scores.Share]:
-    """Shares of kept promises for captions of one object, of two, of relations and of sides."""
+    """Shares of kept promises for captions of one object, of two, and of relations."""
     out: dict[str, scores.Share] = {}
-    for kind in ("one", "two", "relation", "sided"):
+    for kind in ("one", "two", "relation"):
         claims: list[Caption] = scores.captions(kind, count, start)
         pictures = draw(pipe, [c.text for c in claims], guidance=guidance, seed=start)
         verdicts = scores.judge(judge, pictures, claims)

@@ -20,7 +20,7 @@ class Noised:
         x_t: noised latents (B, 4, h, w).
         t: times (B,), integers in [0, 1000).
         eps: the noise (B, 4, h, w).
-        weight: weights (B,) of squared errors of epsilon.
+        weight: min-SNR weights (B,) of squared errors of epsilon.
     """
 
     x_t: Tensor
@@ -40,15 +40,8 @@ def dropped(tokens: Tensor, empty: Tensor, share: float, generator: Generator) -
     return torch.where(rows[:, None], empty.to(tokens.device), tokens)
 
 
-def noised(
-    x0: Tensor, alphas: Tensor, generator: Generator, early: float = 0.0, lift: float = 1.0
-) -> Noised:
+def noised(x0: Tensor, alphas: Tensor, generator: Generator, early: float = 0.0) -> Noised:
     """Draw times and noise for latents (B, 4, h, w) under cumulative alphas (T,).
-
-    Squared errors of epsilon have the weight min(SNR, 5) / SNR (Hang et al., 2023), times
-    1 / SNR where that lies between 1 and `lift`. An error of epsilon is one of x0 times SNR, so
-    without the latter hardly anything is lost by misplacing an object, which happens at high
-    noise (compare the truncated SNR weights of Salimans & Ho, 2022, section 4).
 
     Times are uniform, but for a share `early` of them, which follow t = T (1 - u^3): most of
     them at high noise, where the places of objects are decided (Mou et al., T2I-Adapter, 2023,
@@ -65,5 +58,4 @@ def noised(
     alpha2 = alphas.to(device)[t]
     alpha, sigma = alpha2.sqrt(), (1 - alpha2).sqrt()
     x_t = alpha[:, None, None, None] * x0 + sigma[:, None, None, None] * eps
-    weight = min_snr_weight(alpha, sigma, gamma=SNR_CAP)
-    return Noised(x_t, t, eps, weight * ((sigma / alpha) ** 2).clamp(1.0, lift))
+    return Noised(x_t, t, eps, min_snr_weight(alpha, sigma, gamma=SNR_CAP))

@@ -54,23 +54,19 @@ def share(hits: list[bool]) -> Share:
 
 
 def captions(kind: str, count: int, start: int = cache.HELD_OUT) -> list[Caption]:
-    """Held-out captions of a kind: "one", "two" (with or without relation), "relation" or "sided".
+    """Held-out captions of a kind: "one", "two" (with or without relation) or "relation".
 
-    Only captions that name every object of their scene, and no equal objects, are taken. "sided"
-    ones say of one or two objects on which side they stand.
+    Only captions that name every object of their scene, and no equal objects, are taken.
     """
     found: list[Caption] = []
     number = start
     while len(found) < count:
         scene, claims = draw.scene(number)
         caption = draw.caption(scene, claims, number)
-        if kind == "sided":
-            caption = draw.sided_caption(scene, claims, number) or caption
-        wanted = (1, 2) if kind == "sided" else (1,) if kind == "one" else (2,)
-        plain = caption.complete and len(caption.claims) in wanted
+        wanted = 1 if kind == "one" else 2
+        plain = caption.complete and len(caption.claims) == wanted
         plain = plain and all(c.count == 1 for c in caption.claims)
-        asked = {"relation": caption.relations, "sided": caption.sides}.get(kind, True)
-        if plain and asked:
+        if plain and (kind != "relation" or caption.relations):
             found.append(caption)
         number += 1
     return found
@@ -83,7 +79,7 @@ def judge(network: JudgeNet, pictures: Tensor, claims: list[Caption]) -> list[Ve
 
 
 def summary(verdicts: list[Verdict], claims: list[Caption]) -> dict[str, Share]:
-    """Shares of verdicts: each claim, all claims, exactly these, each relation by name, sides."""
+    """Shares of verdicts: each claim, all claims, exactly these, and each relation by name."""
     out = {
         "objects": share([c for v in verdicts for c in v.claims]),
         "all": share([v.all for v in verdicts]),
@@ -94,9 +90,6 @@ def summary(verdicts: list[Verdict], claims: list[Caption]) -> dict[str, Share]:
         for value, relation in zip(given.relations, caption.relations, strict=True):
             if value is not None:
                 held.setdefault(relation.name, []).append(value)
-    sides = [held for v in verdicts for held in v.sides if held is not None]
-    if sides:
-        out["side"] = share(sides)
     return out | {f"relation: {k}": share(v) for k, v in sorted(held.items())}
 
 

@@ -1,13 +1,12 @@
 """How `sd-tiny` was made: the autoencoder first, then denoiser and text encoder on its latents.
 
-The denoiser has four rounds; the published weights ran the later ones in two processes of one
-thread each (``accelerate launch --cpu --num_processes 2``), networks compiled.
+The denoiser has two rounds; the published weights ran the second in two processes of one thread
+each (``accelerate launch --cpu --num_processes 2``), networks compiled.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -36,15 +35,8 @@ def train(
     again = denoiser.DenoiserTask(*both, words, denoiser.EARLY)
     again.start_from(task)
     stages.run(again, denoiser.SECOND, folder / "denoiser-second", **options)
-    sided = both[0], sided_tokens(folder)
-    third = denoiser.DenoiserTask(*sided, words, denoiser.EARLY)
-    third.start_from(again)
-    stages.run(third, denoiser.THIRD, folder / "denoiser-third", **options)
-    last = denoiser.DenoiserTask(*sided, words, denoiser.EARLY, denoiser.LIFT)
-    last.start_from(third)
-    stages.run(last, denoiser.FOURTH, folder / "denoiser-fourth", **options)
     if stages.first():
-        export(folder / "export", vae.cpu(), last.unet, last.text, words)
+        export(folder / "export", vae.cpu(), again.unet, again.text, words)
 
 
 def train_autoencoder(
@@ -65,33 +57,16 @@ def latents_of(
     empty: range = denoiser.EMPTY,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Latents and tokens of scenes, computed once and kept beside the checkpoints."""
-
-    def make() -> dict[str, torch.Tensor]:
-        latents, tokens = denoiser.prepare(scenes, vae, numbers, empty)
-        return {"latents": latents, "tokens": tokens}
-
-    found = _kept(folder / f"latents-{numbers.start}-{numbers.stop}.safetensors", make)
-    return found["latents"], found["tokens"]
-
-
-def sided_tokens(folder: Path) -> torch.Tensor:
-    """Tokens of the third round's captions, in the order of both rounds' latents; kept, too."""
-
-    def make() -> dict[str, torch.Tensor]:
-        first = denoiser.tokens(denoiser.SCENES, denoiser.EMPTY, denoiser.SIDED)
-        return {"tokens": torch.cat([first, denoiser.tokens(denoiser.MORE, sided=denoiser.SIDED)])}
-
-    return _kept(folder / "tokens-third.safetensors", make)["tokens"]
-
-
-def _kept(path: Path, make: Callable[[], dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
     from safetensors.torch import load_file, save_file
 
-    if not path.exists():
-        partial = path.with_suffix(f".{os.getpid()}")
-        save_file(make(), partial)
-        partial.replace(path)
-    return load_file(path)
+    kept = folder / f"latents-{numbers.start}-{numbers.stop}.safetensors"
+    if not kept.exists():
+        latents, tokens = denoiser.prepare(scenes, vae, numbers, empty)
+        partial = kept.with_suffix(f".{os.getpid()}")
+        save_file({"latents": latents, "tokens": tokens}, partial)
+        partial.replace(kept)
+    found = load_file(kept)
+    return found["latents"], found["tokens"]
 
 
 def export(
