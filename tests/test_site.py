@@ -103,6 +103,7 @@ def record(method, values, fid, *, n=None, suite="toy-suite", model="sd-tiny"):
                     "dtype": "float32",
                     "device": "cpu",
                     "micro_batch": 8,
+                    "max_batch": 64,
                     "threads": 1,
                 },
                 "metrics": [

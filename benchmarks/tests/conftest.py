@@ -57,7 +57,7 @@ def measured():
 def result(measured):
     """A whole record."""
 
-    def make(method="plain", values=(1.0, 0.0), metrics=None, n=None, **task):
+    def make(method="plain", values=(1.0, 0.0), metrics=None, n=None, scoring="f" * 64, **task):
         n = n or len(values)
         usual = {"name": "regional-attributes", "version": 1, "items_sha256": "a" * 64}
         usual |= {"split": "held out", "n": n}
@@ -76,14 +76,24 @@ def result(measured):
                 dtype="float32",
                 device="cpu",
                 micro_batch=8,
+                max_batch=64,
                 threads=1,
             ),
             metrics=tuple(metrics or (measured(values),)),
             cost=record.Cost(
-                seconds=2.0, seconds_per_item=1.0, peak_memory_bytes=1, evaluations_per_item=60.0
+                timed=2,
+                seconds=2.0,
+                seconds_per_item=1.0,
+                items_per_second=1.0,
+                peak_memory_bytes=1,
+                evaluations_per_item=60.0,
             ),
             code=record.Code(
-                commit="", dirty=None, sources_sha256="e" * 64, constraints_sha256=""
+                commit="",
+                dirty=None,
+                sources_sha256="e" * 64,
+                scoring_sha256=scoring,
+                constraints_sha256="",
             ),
             env=record.Environment(python="3", torch="2", cuda="", os="x", packages={}),
             hardware=record.Hardware(cpu="x", cores=1, gpu="", ram_bytes=1),

@@ -65,6 +65,7 @@ def test_without_values_for_each_picture_intervals_decide(result, measured):
         ({"values": (1.0, 0.0, 1.0)}, "n: 2 and 3"),
         ({"items_sha256": "f" * 64}, "items"),
         ({"version": 2}, "version"),
+        ({"scoring": "0" * 64}, "code of the scores"),
     ],
 )
 def test_unequal_tasks_are_not_ranked(result, change, named):

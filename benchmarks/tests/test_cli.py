@@ -96,7 +96,7 @@ def test_end_to_end(tmp_path, monkeypatch, capsys):
     (one,) = tmp_path.glob("runs/bench/*/items/00001.png")
     one.write_bytes(one.read_bytes()[:-40])
     assert main([*given, "--method", "regional"]) == 0
-    again = record.load(next(tmp_path.glob("runs/bench/*/record.json")))
+    again = record.load(next(tmp_path.glob("runs/bench/*/record-2.json")))
     assert again.metrics == made.metrics and again.run_id == made.run_id
     # Plain beside it, from its own record.
     both = ["--method", "regional", "--method", "plain"]

@@ -156,6 +156,7 @@ def _check(records: Sequence[Record]) -> None:
             "version of the suite": (first.task.version, other.task.version),
             "n": (first.task.n, other.task.n),
             "items": (first.task.items_sha256[:12], other.task.items_sha256[:12]),
+            "code of the scores": (first.code.scoring_sha256[:12], other.code.scoring_sha256[:12]),
         }
         _refuse(first, other, pairs)
 

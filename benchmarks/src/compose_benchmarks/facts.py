@@ -16,7 +16,21 @@ from compose_core.method import Method
 
 __all__ = ["clone", "code", "environment", "hardware", "method_info", "results_folder"]
 
-_PACKAGES = ("diffusers", "transformers", "numpy", "pillow", "open-clip-torch", "safetensors")
+_PACKAGES = (
+    "compose-core",
+    "compose-metrics",
+    "compose-worlds",
+    "compose-zoo",
+    "compose-benchmarks",
+    "diffusers",
+    "transformers",
+    "torchvision",
+    "numpy",
+    "pillow",
+    "open-clip-torch",
+    "safetensors",
+)
+"""Packages whose versions matter, besides torch."""
 
 
 def clone() -> Path | None:
@@ -38,8 +52,8 @@ def results_folder() -> Path:
     return (root if root is not None else here) / "benchmarks" / "results"
 
 
-def code(sources_sha256: str) -> Code:
-    """Commit and state of the clone, and the hash of what makes pictures."""
+def code(sources_sha256: str, scoring_sha256: str) -> Code:
+    """Commit and state of the clone, and the hashes of what makes and what scores pictures."""
     root = clone()
     commit = _git(root, "rev-parse", "HEAD") if root else None
     changed = _git(root, "status", "--porcelain", "--untracked-files=no") if root else None
@@ -48,6 +62,7 @@ def code(sources_sha256: str) -> Code:
         commit=commit or "",
         dirty=None if commit is None or changed is None else bool(changed),
         sources_sha256=sources_sha256,
+        scoring_sha256=scoring_sha256,
         constraints_sha256=hashlib.sha256(pins.read_bytes()).hexdigest() if pins else "",
     )
 

@@ -13,6 +13,7 @@ from compose_benchmarks import facts, record
 from compose_benchmarks.gallery import Gallery
 from compose_benchmarks.items import Item
 from compose_benchmarks.runner.execute import Run, outcome
+from compose_benchmarks.sources import scoring
 from compose_core.run.files import write_atomic
 from compose_core.zoo.digest import remembered_digest
 
@@ -46,7 +47,6 @@ def describe(
 ) -> record.Record:
     """The record of a run that was made and scored."""
     spec, cost = run.spec, outcome(run)
-    made = max(len(run.items), 1)
     return record.Record(
         run_id=spec.run_id,
         date=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -54,7 +54,7 @@ def describe(
         task=record.Task(
             name=run.suite.name,
             version=run.suite.version,
-            items_sha256=spec.items_sha256,
+            items_sha256=run.items_sha256,
             split=SPLIT,
             n=len(gallery.items),
             skipped=len(gallery.skipped),
@@ -70,16 +70,19 @@ def describe(
             dtype=spec.dtype,
             device=spec.device,
             micro_batch=spec.micro_batch,
+            max_batch=spec.max_batch,
             threads=spec.threads,
         ),
         metrics=tuple(_measured(result) for result in results),
         cost=record.Cost(
+            timed=cost.timed,
             seconds=cost.seconds,
-            seconds_per_item=cost.seconds / made,
+            seconds_per_item=cost.seconds_per_item,
+            items_per_second=cost.timed / cost.seconds if cost.seconds else 0.0,
             peak_memory_bytes=cost.peak_bytes,
-            evaluations_per_item=cost.evaluations,
+            evaluations_per_item=cost.evaluations_per_item,
         ),
-        code=facts.code(spec.sources_sha256),
+        code=facts.code(spec.sources_sha256, scoring(run.suite)),
         env=facts.environment(),
         hardware=facts.hardware(run.job.device),
     )
@@ -94,8 +97,8 @@ def place(results: Path, made: record.Record) -> Path:
 
 
 def write(run: Run, made: record.Record) -> Path:
-    """Keep the record beside the pictures."""
-    path = run.folder / "record.json"
+    """Keep the record beside the pictures; one for each number of them."""
+    path = run.folder / f"record-{len(run.items)}.json"
     record.save(made, path)
     return path
 
@@ -113,7 +116,7 @@ def _items(items: tuple[Item, ...], run: Run) -> bytes:
     content = {
         "suite": run.suite.name,
         "version": run.suite.version,
-        "sha256": run.spec.items_sha256,
+        "sha256": run.items_sha256,
         "items": [item.to_json() for item in items],
     }
     lines = json.dumps(content, ensure_ascii=True).replace('{"number"', '\n{"number"')

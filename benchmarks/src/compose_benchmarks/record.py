@@ -62,12 +62,14 @@ class Code(_Part):
         commit: of the clone; "" outside of one.
         dirty: whether files of the clone differed from that commit; None outside of one.
         sources_sha256: over the modules that decide pictures.
+        scoring_sha256: over the modules that decide scores, reference sets among them.
         constraints_sha256: of the file of tested versions; "" where there is none.
     """
 
     commit: Annotated[str, Field(pattern=r"^([0-9a-f]{40})?$")]
     dirty: bool | None
     sources_sha256: Hash
+    scoring_sha256: Hash
     constraints_sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]
 
 
@@ -120,6 +122,7 @@ class SamplerInfo(_Part):
     dtype: Text
     device: Text
     micro_batch: Positive
+    max_batch: Positive
     threads: Positive
 
 
@@ -213,14 +216,18 @@ class Cost(_Part):
     """What it took.
 
     Attributes:
-        seconds: of making the pictures, summed over processes, without loading.
+        timed: pictures whose making was timed; what is said of one item is a mean over these.
+        seconds: of making them, summed over processes, without loading.
         seconds_per_item: of making one.
+        items_per_second: made by one process in a second.
         peak_memory_bytes: largest of any process.
         evaluations_per_item: rows that networks were asked about for one picture.
     """
 
+    timed: Count
     seconds: Annotated[float, Field(ge=0)]
     seconds_per_item: Annotated[float, Field(ge=0)]
+    items_per_second: Annotated[float, Field(ge=0)]
     peak_memory_bytes: Count
     evaluations_per_item: Annotated[float, Field(ge=0)]
 

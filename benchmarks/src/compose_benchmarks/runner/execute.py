@@ -1,9 +1,10 @@
 """Run a suite: what is missing is made, group by group, in any number of processes.
 
-The work list is the folder itself: an item is done when its file is whole. A run that was killed
-is continued by the same command and loses the group at hand, at most. Groups are fixed by item
-numbers, and every process makes every `count`-th one, so the files do not depend on how many
-processes there were.
+The work list is the folder itself: a group is done when the files of its items are whole and its
+note says that they were made together. A run that was killed is continued by the same command, or
+with another number of items, and loses the group at hand, at most. Groups are fixed by item
+numbers, and every process makes every `count`-th one, so the files depend neither on how many
+processes there were nor on what was asked for before.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from compose_benchmarks.items import Item, digest
-from compose_benchmarks.runner.files import finished, path_of
+from compose_benchmarks.runner.files import finished, write
+from compose_benchmarks.runner.generate import Cost, draw, sampler
 from compose_benchmarks.runner.share import Share, groups
-from compose_benchmarks.runner.spec import Spec, sources_digest
+from compose_benchmarks.runner.spec import Spec
+from compose_benchmarks.sources import making
 from compose_benchmarks.suite import Suite
 from compose_core.errors import UsageError
 from compose_core.method import Method
@@ -34,7 +37,10 @@ SAMPLERS = ("ddim", "euler", "heun")
 """Names of the samplers that a run may walk with."""
 
 PATIENCE = 120.0
-"""Seconds without a new file after which the first process takes over the work of the others."""
+"""Seconds without a new group after which the first process takes over the work of the others."""
+
+SLOW = 10
+"""So many times the slowest group is waited for, should that be longer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +106,7 @@ class Run:
         spec: All that decides the pictures.
         weights: Folder of the model.
         method: The method.
+        items_sha256: Hash of the items.
     """
 
     job: Job
@@ -108,6 +115,7 @@ class Run:
     spec: Spec
     weights: Path
     method: type[Method]
+    items_sha256: str
 
     @property
     def folder(self) -> Path:
@@ -119,9 +127,21 @@ class Run:
         return groups(len(self.items), self.spec.micro_batch)
 
     def missing(self, among: list[range] | None = None) -> list[range]:
-        """The groups in which a file is missing or damaged."""
+        """The groups that are not done: a file is missing or damaged, or was made with others."""
         every = self.groups() if among is None else among
-        return [group for group in every if any(not self.done(i) for i in group)]
+        return [group for group in every if not self.together(group) or not self.whole(group)]
+
+    def whole(self, group: range) -> bool:
+        """Whether all files of a group are whole."""
+        return all(self.done(i) for i in group)
+
+    def together(self, group: range) -> bool:
+        """Whether the files of a group were made in one batch of just these items.
+
+        In a batch of another size the kernels of networks may round to other pictures.
+        """
+        note = cost_of(self, group)
+        return note is not None and note.items == len(group)
 
     def done(self, number: int) -> bool:
         """Whether the file of an item is whole."""
@@ -133,14 +153,26 @@ class Outcome:
     """What making the pictures took, over all sittings.
 
     Attributes:
-        seconds: Sum over the groups.
-        evaluations: Mean rows asked of networks for one item.
+        timed: Pictures whose making was noted; all of them, as long as nobody removes notes.
+        seconds: Sum over their groups.
+        evaluations: Rows asked of networks for them.
         peak_bytes: Most memory of any group.
     """
 
+    timed: int
     seconds: float
-    evaluations: float
+    evaluations: int
     peak_bytes: int
+
+    @property
+    def seconds_per_item(self) -> float:
+        """What one picture took."""
+        return self.seconds / max(self.timed, 1)
+
+    @property
+    def evaluations_per_item(self) -> float:
+        """Rows asked of networks for one picture."""
+        return self.evaluations / max(self.timed, 1)
 
 
 def prepare(job: Job) -> Run:
@@ -162,8 +194,6 @@ def prepare(job: Job) -> Run:
     spec = Spec(
         suite=suite.name,
         suite_version=suite.version,
-        items_sha256=digest(items),
-        n=len(items),
         method=job.method,
         model=job.model,
         model_sha256=sha256,
@@ -175,11 +205,19 @@ def prepare(job: Job) -> Run:
         max_batch=job.max_batch,
         threads=job.threads,
         device=job.device.partition(":")[0],
-        sources_sha256=sources_digest(method),
+        sources_sha256=making(method),
     )
-    run = Run(job=job, suite=suite, items=items, spec=spec, weights=weights, method=method)
+    run = Run(
+        job=job,
+        suite=suite,
+        items=items,
+        spec=spec,
+        weights=weights,
+        method=method,
+        items_sha256=digest(items),
+    )
     about = {"spec": asdict(spec), "items": [item.to_json() for item in items]}
-    _write_json(run.folder / "run.json", about)
+    _write_json(run.folder / f"run-{len(items)}.json", about)
     return run
 
 
@@ -202,46 +240,64 @@ def make(run: Run, share: Share | None = None, progress: Progress | None = None)
             progress(done, total)
 
 
-def wait(run: Run, patience: float = PATIENCE, progress: Progress | None = None) -> None:
+def wait(run: Run, patience: float | None = None, progress: Progress | None = None) -> None:
     """Wait until other processes have made the rest; make it here when they stall.
+
+    Args:
+        run: The run.
+        patience: Seconds without a new group; as long as such groups take by default.
+        progress: Is told.
 
     Raises:
         ComposeError: As `make`.
     """
-    rest = {i for group in run.groups() for i in group}
+    rest = run.groups()
     last = time.monotonic()
     while rest:
-        found = {i for i in rest if path_of(run.folder, i).exists()}
-        found = {i for i in found if run.done(i)}
-        rest -= found
-        last = time.monotonic() if found else last
+        # Files are read only once the note says that they should be there.
+        left = [group for group in rest if not run.together(group) or not run.whole(group)]
+        last = time.monotonic() if len(left) < len(rest) else last
+        rest = left
         if progress is not None:
-            progress(len(run.items) - len(rest), len(run.items))
-        if rest and time.monotonic() - last > patience:
+            progress(len(run.items) - sum(map(len, rest)), len(run.items))
+        most = patience if patience is not None else stalled_after(run)
+        if rest and time.monotonic() - last > most:
             return make(run, Share(), progress)
         if rest:
             time.sleep(0.5)
     return None
 
 
+def stalled_after(run: Run) -> float:
+    """Seconds that a group of this run may take before its process counts as stalled."""
+    known = [cost.seconds for group in run.groups() if (cost := cost_of(run, group)) is not None]
+    return max(PATIENCE, SLOW * max(known, default=0.0))
+
+
 def outcome(run: Run) -> Outcome:
     """What the pictures took, from what each group wrote down."""
-    found = [_read_cost(run, group) for group in run.groups()]
-    known = [cost for cost in found if cost]
-    items = sum(cost["items"] for cost in known)
+    known = [cost for group in run.groups() if (cost := cost_of(run, group)) is not None]
     return Outcome(
-        seconds=sum(cost["seconds"] for cost in known),
-        evaluations=sum(cost["evaluations"] for cost in known) / max(items, 1),
-        peak_bytes=int(max((cost["peak_bytes"] for cost in known), default=0)),
+        timed=sum(cost.items for cost in known),
+        seconds=sum(cost.seconds for cost in known),
+        evaluations=sum(cost.evaluations for cost in known),
+        peak_bytes=max((cost.peak_bytes for cost in known), default=0),
     )
+
+
+def cost_of(run: Run, group: range) -> Cost | None:
+    """What a group noted of its making, if it did."""
+    try:
+        found: object = json.loads(_cost_path(run, group).read_text("utf-8"))
+        return Cost.from_json(found)
+    except (OSError, ValueError):  # killed before this note, or it is damaged
+        return None
 
 
 def _made(run: Run, missing: list[range], share: Share) -> Iterator[range]:
     """Make groups; yields each as soon as its files are written."""
     import torch
 
-    from compose_benchmarks.runner.files import write
-    from compose_benchmarks.runner.generate import draw, sampler
     from compose_core.backbones import load_model
 
     before = torch.get_num_threads()
@@ -262,8 +318,11 @@ def _made(run: Run, missing: list[range], share: Share) -> Iterator[range]:
                 device=device,
                 max_batch=run.spec.max_batch,
             )
+            if not run.together(group):  # no note holds until all of these files are there
+                _cost_path(run, group).unlink(missing_ok=True)
+            keep = run.together(group)
             for item, picture in zip(some, pictures, strict=True):
-                if not run.done(item.number):
+                if not (keep and run.done(item.number)):
                     write(run.folder, run.spec, item, picture)
             _write_json(_cost_path(run, group), asdict(cost))
             yield group
@@ -273,13 +332,6 @@ def _made(run: Run, missing: list[range], share: Share) -> Iterator[range]:
 
 def _cost_path(run: Run, group: range) -> Path:
     return run.folder / "cost" / f"{group.start:05d}.json"
-
-
-def _read_cost(run: Run, group: range) -> dict[str, float]:
-    try:
-        return dict(json.loads(_cost_path(run, group).read_text("utf-8")))
-    except (OSError, ValueError):  # killed between its pictures and this note
-        return {}
 
 
 def _write_json(path: Path, content: object) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Sequence
@@ -41,6 +42,30 @@ class Cost:
     evaluations: int
     calls: int
     peak_bytes: int
+
+    @classmethod
+    def from_json(cls, found: object) -> Cost:
+        """Read it again.
+
+        Raises:
+            ValueError: It is no such note.
+        """
+        match found:
+            case {
+                "items": int(items),
+                "seconds": float(seconds),
+                "evaluations": int(evaluations),
+                "calls": int(calls),
+                "peak_bytes": int(peak_bytes),
+            } if min(items, evaluations, calls, peak_bytes) >= 0 and 0 <= seconds < math.inf:
+                return cls(
+                    items=items,
+                    seconds=seconds,
+                    evaluations=evaluations,
+                    calls=calls,
+                    peak_bytes=peak_bytes,
+                )
+        raise ValueError("no note of a cost")
 
 
 @final

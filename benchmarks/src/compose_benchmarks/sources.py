@@ -1,0 +1,128 @@
+"""Hashes of code: of what makes pictures, and of what scores them.
+
+They are taken over files as they are, so that numbers of an older code are never taken for those
+of a newer one.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import sys
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+from compose_benchmarks.suite import Suite
+from compose_core.errors import UsageError
+from compose_core.method import Method
+
+__all__ = ["making", "scoring"]
+
+_HERE = Path(__file__).parent
+_OWN = __name__.partition(".")[0]
+_MAKING = (
+    "lockstep.py",
+    "plain.py",
+    "runner/generate.py",
+    "runner/files.py",
+    "runner/share.py",
+)
+"""Modules of this package that decide pictures; the others only look at them."""
+
+_SCORING = ("gallery.py", "items.py", "judges.py", "promises.py", "scorers.py", "suite.py")
+"""Modules of this package that decide scores, besides the suites."""
+
+
+@cache
+def making(method: type[Method]) -> str:
+    """sha256 over the code that decides the pictures of a method.
+
+    That is all of `compose_core`, the package (or the single module) that the method comes from,
+    the packages `compose_*` that this one imports, and the few modules here that walk and write.
+    It is read once: what changes on the disk later is not what runs.
+
+    Raises:
+        UsageError: The method has no source, as one that was typed in.
+    """
+    tops = {"compose_core", method.__module__.partition(".")[0]}
+    return _digest(_own(_MAKING) | _followed(tops))
+
+
+@cache
+def scoring(suite: Suite) -> str:
+    """sha256 over the code that decides the scores of a suite.
+
+    That is all of `compose_metrics` and of `compose_worlds` (which renders reference sets and
+    labels), the scorers and suites here, and the packages that scorers of others come from.
+    """
+    functions = (suite.choose, *suite.scorers)
+    tops = {"compose_metrics", "compose_worlds"}
+    tops |= {str(one.__module__).partition(".")[0] for one in functions}
+    suites = [path.relative_to(_HERE).as_posix() for path in _HERE.glob("suites/*.py")]
+    return _digest(_own((*_SCORING, *suites)) | _followed(tops - {"compose_core"}))
+
+
+def _digest(files: dict[str, Path]) -> str:
+    total = hashlib.sha256()
+    for name, path in sorted(files.items()):
+        total.update(f"{name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return total.hexdigest()
+
+
+def _own(names: tuple[str, ...]) -> dict[str, Path]:
+    return {f"{_OWN}/{name}": _HERE / name for name in names}
+
+
+def _followed(tops: set[str]) -> dict[str, Path]:
+    """The files of packages, and of the packages `compose_*` that they import."""
+    files: dict[str, Path] = {}
+    seen, open_ = {_OWN}, set(tops) - {_OWN}
+    while open_:
+        name = open_.pop()
+        seen.add(name)
+        found = _files(name)
+        if not found and name in tops:
+            raise UsageError(
+                "the source of a method or a suite cannot be found",
+                got=name,
+                remedy="put it into a module, so that results can say which code made them",
+            )
+        files |= found
+        if name not in {"compose_core", "compose_metrics", "compose_worlds"}:  # import no others
+            open_ |= {top for path in found.values() for top in _imported(path)} - seen
+    return files
+
+
+def _files(top: str) -> dict[str, Path]:
+    """The modules of a package, or the one file that a module is."""
+    try:
+        spec = find_spec(top)
+    except ValueError:  # a module that was not imported by name, such as a script
+        spec = None
+    if spec is not None and spec.submodule_search_locations is not None:
+        roots = [Path(root) for root in spec.submodule_search_locations]
+        return {
+            f"{top}/{path.relative_to(root).as_posix()}": path
+            for root in roots
+            for path in sorted(root.rglob("*.py"))
+        }
+    origin = spec.origin if spec is not None else getattr(sys.modules.get(top), "__file__", None)
+    path = Path(origin or "")
+    return {f"{top}.py": path} if path.is_file() else {}
+
+
+def _imported(path: Path) -> set[str]:
+    """Top-level packages `compose_*` that a file imports, wherever in it."""
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError):  # a template, say: it imports nothing
+        return set()
+    names: list[str] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            names.append(node.module)
+    tops = {name.partition(".")[0] for name in names}
+    return {top for top in tops if top.startswith("compose_")}
