@@ -2,8 +2,8 @@
 
 Bars: preparing saves at least 5.9 % of the operations of a step at 512x512 and 4.8 % at 768x768
 (counted at the full size of Stable Diffusion 1, without numbers); fused attention needs at most
-half the memory of an explicit softmax at 512x512; both sides of guidance in one call
-are not slower than two calls; without depth the network costs at most 2 % more than the UNet.
+half the memory of an explicit softmax at 512x512; both sides of guidance in one call are not
+slower than two calls; without depth the network costs at most 2 % more than the UNet.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ def test_half_transparent_regions_share_as_layers_of_glass_do():
     assert seen.flatten().tolist() == [0.5, 0.25, 0.125]
 
 
-@pytest.mark.parametrize(("factor", "seed"), itertools.product((8, 16, 32, 64), range(4)))
+@pytest.mark.parametrize(("factor", "seed"), [*itertools.product((8, 16, 32, 64), range(4))])
 def test_official_is_any_pixel_in_the_central_block_of_the_cell(factor, seed):
     """The closed form of bicubic resizing without antialiasing, then `bool`."""
     mask = (draw(1, 1, 4 * factor, 3 * factor, seed=seed, uniform=True) < 1 / 24).float()
