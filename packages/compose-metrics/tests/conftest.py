@@ -1,4 +1,11 @@
-"""What the tests of this package share."""
+"""What the tests of this package share.
+
+Libraries that are compared with may be missing: then those tests are skipped, unless
+`COMPOSE_REQUIRE_ORACLES=1` says that they have to be there. Then a skip for a missing library is a
+failure, so that a run in which they do not import cannot be green and empty.
+"""
+
+import os
 
 import pytest
 import torch
@@ -7,6 +14,24 @@ from torch import nn
 from compose_core.testing.devices import device  # noqa: F401 (a fixture)
 from compose_metrics.features import Extractor, Features, weights_sha256
 from compose_metrics.result import Source
+
+
+def _required(report):
+    """Turn a skip for a library that cannot be imported into a failure, where it is required."""
+    reason = report.longrepr[2] if report.skipped and isinstance(report.longrepr, tuple) else ""
+    if "could not import" in reason and os.environ.get("COMPOSE_REQUIRE_ORACLES") == "1":
+        report.outcome, report.longrepr = "failed", f"COMPOSE_REQUIRE_ORACLES=1, and: {reason}"
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport():
+    return _required((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report():
+    return _required((yield))
 
 
 class Toy(Extractor):
