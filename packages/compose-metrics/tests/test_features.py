@@ -2,7 +2,16 @@ import pytest
 import torch
 
 from compose_core.errors import ComposeError, ShapeError, UsageError
-from compose_metrics import FID, KID, FeatureMetrics, InceptionScore, Precision, Statistics
+from compose_metrics import (
+    FID,
+    KID,
+    FeatureMetrics,
+    InceptionScore,
+    Precision,
+    Statistics,
+    StreamedFID,
+    manifest,
+)
 from compose_metrics.features import Extractor, Features, weights_sha256
 from compose_metrics.pictures import as_bytes
 
@@ -82,7 +91,7 @@ def test_a_refused_merge_changes_nothing(toy, generated, reference):
 def test_what_does_not_belong_together_is_refused(toy, other_toy, generated, reference):
     with pytest.raises(UsageError, match="one extractor"):
         FeatureMetrics(FID(toy), KID(other_toy))
-    known = Statistics.of(toy, [reference], "aa")
+    known = Statistics.of(toy, [reference], manifest(["a"]))
     with pytest.raises(UsageError, match="one reference"):
         FeatureMetrics(FID(toy, known), KID(toy))
     with pytest.raises(UsageError, match="known already"):
@@ -108,9 +117,24 @@ def test_the_identity_of_a_network_is_its_weights(toy, other_toy):
 
 
 def test_extract_leaves_the_network_as_it_was(toy, generated):
-    toy.train()
-    seen = toy.extract(generated.requires_grad_())
-    assert toy.training and not seen.features.requires_grad
+    def modes():
+        return [module.training for module in toy.modules()]
+
+    assert modes() == [False, True, True]  # the outer module is born in evaluation mode
+    toy.see.eval()
+    toy.register_forward_hook(lambda *_: during.append(modes()))
+    for toy.training in (False, True):
+        before, during = modes(), []
+        seen = toy.extract(generated.detach().requires_grad_())
+        assert (during, modes()) == ([[False] * 3], before)
+        assert not seen.features.requires_grad
+
+
+def test_a_failed_look_leaves_the_network_as_it_was(toy):
+    before = [module.training for module in toy.modules()]
+    with pytest.raises(ShapeError):
+        toy.extract(torch.zeros(2, 3, 8, 8) * float("nan"))
+    assert [module.training for module in toy.modules()] == before
 
 
 def test_features_of_another_shape_are_refused(toy, generated):
@@ -120,6 +144,58 @@ def test_features_of_another_shape_are_refused(toy, generated):
 
     with pytest.raises(ShapeError, match="features of toy have the wrong shape"):
         Wrong(toy.source, dim=5, size=4).extract(generated)
+
+
+def test_given_features_have_the_shape_of_the_extractors(toy, generated):
+    seen = toy.extract(generated)
+    for metric in (FID(toy), StreamedFID(toy)):
+        with pytest.raises(ShapeError, match="features of toy have the wrong shape"):
+            metric.update(Features(torch.rand(3, 7)), Features(torch.rand(3, 7)))
+        with pytest.raises(ShapeError, match="class scores of toy"):
+            metric.update(Features(seen.features, seen.logits[:-1]))
+        assert metric.n == 0
+
+
+def test_results_of_one_id_are_not_dropped(toy):
+    with pytest.raises(UsageError, match="precision@toy more than once"):
+        FeatureMetrics(Precision(toy, k=1), Precision(toy, k=2))
+
+
+def test_what_a_metric_has_seen_is_not_dropped(toy, generated, reference):
+    used, shown = FID(toy), KID(toy)
+    used.update(generated)
+    shown.update(reference=reference)
+    for metric in (used, shown):
+        with pytest.raises(UsageError, match=f"seen nothing[^$]*{metric.id}"):
+            FeatureMetrics(metric)
+    assert used.n == 120
+    taken = FID(toy)
+    first = FeatureMetrics(taken)
+    with pytest.raises(UsageError, match="stand in another pass"):
+        FeatureMetrics(taken, KID(toy))
+    first.update(generated)
+    assert first.n == taken.n == 120
+
+
+def test_a_synced_pass_gathers_the_features_once(toy, generated, reference, monkeypatch):
+    sent = []
+
+    def gather(state, group):
+        sent.append(state)
+        return [state]
+
+    monkeypatch.setattr("compose_metrics.features.of_everyone", gather)
+    together = all_of(toy)
+    together.update(generated, reference)
+    copy = together.synced()
+    assert len(sent) == 1 and copy.compute() == together.compute()
+    copy.reset()
+    assert (copy.n, together.n) == (0, 120)
+
+
+def test_a_network_without_weights_is_not_known_by_them():
+    with pytest.raises(UsageError, match="without weights"):
+        weights_sha256(torch.nn.ReLU())
 
 
 def test_broken_features_are_named(toy, generated):

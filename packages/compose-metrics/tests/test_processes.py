@@ -58,6 +58,13 @@ for metric in metrics:
     result = metric.synced().compute()
     assert metric.n == before == len(mine)
     values.append([result.metric, result.n, result.value.hex()])
+together = FeatureMetrics(FID(toy), KID(toy), InceptionScore(toy))
+together.update(generated[mine], keys=mine)
+if rank == 0:
+    together.update(reference=reference)
+for result in together.synced().compute().values():
+    values.append([result.metric, result.n, result.value.hex()])
+assert together.n == len(mine)
 json.dump(values, open(out, "w"))
 if world > 1:
     distributed.destroy_process_group()

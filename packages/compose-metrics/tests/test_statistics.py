@@ -1,9 +1,10 @@
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from compose_core.errors import ComposeError, UsageError
-from compose_metrics import FID, KID, FeatureMetrics, Header, Statistics, manifest
+from compose_metrics import FID, KID, FeatureMetrics, Header, Source, Statistics, manifest
 
 
 @pytest.fixture
@@ -27,8 +28,8 @@ def test_a_file_comes_back_and_gives_the_same_values(tmp_path, toy, known, gener
 
 
 def test_moments_alone_serve_the_frechet_distance_only(toy, reference, generated):
-    lean = Statistics.of(toy, reference.split(40), "aa", rows=False)
-    full = Statistics.of(toy, [reference], "aa")
+    lean = Statistics.of(toy, reference.split(40), manifest(["a"]), rows=False)
+    full = Statistics.of(toy, [reference], manifest(["a"]))
     assert lean.rows is None and lean.header.address != full.header.address
     values = []
     for known in (lean, full):
@@ -45,10 +46,10 @@ def test_moments_alone_serve_the_frechet_distance_only(toy, reference, generated
 @pytest.mark.parametrize(
     "change",
     [
-        {"sha256": "other weights"},
+        {"sha256": "0" * 64},
         {"transform": "bilinear to 299"},
         {"n": 149},
-        {"dataset": "another manifest"},
+        {"dataset": manifest(["another"])},
         {"dtype": "float16"},
         {"rows": False},
         {"extractor": "other"},
@@ -71,6 +72,49 @@ def test_statistics_of_other_weights_never_hit(toy, other_toy, known):
         FID(other_toy, known)
 
 
+@pytest.mark.parametrize("sha", ["", "11", "x" * 64, "A" * 64])
+def test_hashes_that_tell_nothing_apart_are_refused(toy, reference, known, sha):
+    # Two networks without a hash would find each other's statistics.
+    with pytest.raises(UsageError, match="sha256 of the network"):
+        Header(**{**vars(known.header), "sha256": sha})
+    with pytest.raises(UsageError, match="sha256 of the data set"):
+        Statistics.of(toy, [reference], sha)
+    toy.source = Source("toy", sha, False)
+    with pytest.raises(UsageError, match="sha256 of toy"):
+        Statistics.of(toy, [reference], manifest(["a"]))
+
+
+def test_foreign_files_in_the_folder_are_passed_over(tmp_path, known):
+    save_file({"mu": torch.zeros(3)}, tmp_path / "weights.safetensors")
+    (tmp_path / "torn.safetensors").write_bytes(b"no safetensors at all")
+    wanted = Header(**{**vars(known.header), "n": 149})
+    with pytest.raises(UsageError, match="there are no reference statistics"):
+        Statistics.find(tmp_path, wanted)
+    known.save(tmp_path)
+    with pytest.raises(UsageError, match="got: n 150"):
+        Statistics.find(tmp_path, wanted)
+
+
+def test_only_headers_are_read_to_name_what_differs(tmp_path, known, monkeypatch):
+    class Opened:
+        def __init__(self, path, framework):
+            self.file = safe_open(path, framework=framework)
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def metadata(self):
+            return self.file.metadata()
+
+    known.save(tmp_path)
+    monkeypatch.setattr("compose_metrics.statistics.safe_open", Opened)
+    with pytest.raises(UsageError, match="got: n 150"):
+        Statistics.find(tmp_path, Header(**{**vars(known.header), "n": 149}))
+
+
 def test_an_empty_folder_says_what_to_do(tmp_path, known):
     with pytest.raises(UsageError, match=known.header.address):
         Statistics.find(tmp_path, known.header)
@@ -84,8 +128,6 @@ def test_a_renamed_file_is_refused(tmp_path, known):
 
 
 def test_changed_numbers_are_refused(tmp_path, known):
-    from safetensors import safe_open
-
     path = known.save(tmp_path)
     with safe_open(path, framework="pt") as file:
         about = file.metadata()
@@ -131,4 +173,4 @@ def test_a_manifest_does_not_depend_on_the_order_of_files():
 
 def test_no_pictures_no_statistics(toy):
     with pytest.raises(ComposeError, match="without pictures"):
-        Statistics.of(toy, [], "aa")
+        Statistics.of(toy, [], manifest(["a"]))

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from compose_core.errors import ShapeError
-from compose_metrics.pictures import as_saved, checked, resize
+from compose_core.errors import ShapeError, UsageError
+from compose_metrics.pictures import resize, taken
 from compose_metrics.result import Source
 
 
@@ -47,6 +47,7 @@ class Extractor(nn.Module, ABC):
         self.size = size
         resized = f"8 bits, bicubic antialiased to {size} x {size}, [-1, 1]"
         self.transform = f"{resized}, {transform}" if transform else resized
+        self.eval()
 
     @property
     def device(self) -> torch.device:
@@ -60,37 +61,66 @@ class Extractor(nn.Module, ABC):
 
     def prepare(self, pictures: Tensor) -> Tensor:
         """What ``forward`` gets: checked, rounded as a PNG, resized."""
-        return resize(as_saved(checked(pictures)), self.size)
+        return resize(taken(pictures), self.size)
 
     @torch.no_grad()
     def extract(self, pictures: Tensor) -> Features:
         """Features of pictures (B, 3, H, W) of any size, float in [-1, 1] or uint8.
 
+        The network sees them in evaluation mode; afterwards each module is in the mode it was in.
+
         Raises:
             ShapeError: Wrong pictures, or the network answers with another shape.
         """
-        was_training = self.training
+        modes = [(module, module.training) for module in self.modules()]
         self.eval()
-        seen: Features = self(self.prepare(pictures.to(self.device)))
-        self.train(was_training)
-        if seen.features.shape != (len(pictures), self.dim):
+        try:
+            seen: Features = self(self.prepare(pictures.to(self.device)))
+        finally:
+            for module, mode in modes:
+                module.training = mode
+        return self._checked(seen, len(pictures))
+
+    def seen(self, samples: Tensor | Features) -> Features:
+        """Features as they are, pictures through `extract`.
+
+        Raises:
+            ShapeError: Wrong pictures, or features of another shape than the network's.
+        """
+        if isinstance(samples, Features):
+            return self._checked(samples, len(samples.features))
+        return self.extract(samples)
+
+    def _checked(self, seen: Features, n: int) -> Features:
+        if seen.features.shape != (n, self.dim):
             raise ShapeError(
                 f"features of {self.source.id} have the wrong shape",
                 got=tuple(seen.features.shape),
-                expected=(len(pictures), self.dim),
+                expected=(n, self.dim),
+            )
+        if seen.logits is not None and (seen.logits.dim() != 2 or len(seen.logits) != n):
+            raise ShapeError(
+                f"class scores of {self.source.id} have the wrong shape",
+                got=tuple(seen.logits.shape),
+                expected=f"({n}, C)",
             )
         return seen
-
-    def seen(self, samples: Tensor | Features) -> Features:
-        """Features as they are, pictures through `extract`."""
-        return samples if isinstance(samples, Features) else self.extract(samples)
 
 
 def weights_sha256(network: nn.Module) -> str:
     """sha256 of all parameters and buffers with their names, dtypes and shapes.
 
     For networks that do not come from one file.
+
+    Raises:
+        UsageError: The network has none, so that this hash could not tell it from any other.
     """
+    if not network.state_dict():
+        raise UsageError(
+            "a network without weights cannot be known by them",
+            got=type(network).__name__,
+            remedy="hash what decides its features, such as its source code",
+        )
     whole = hashlib.sha256()
     for name, tensor in sorted(network.state_dict().items()):
         value = tensor.detach().cpu().contiguous()

@@ -9,16 +9,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, final
 
-from torch import Tensor
+from torch import Tensor, distributed
 
 from compose_core.errors import ComposeError, UsageError
 from compose_metrics.extractor import Extractor, Features, weights_sha256
 from compose_metrics.frechet import Moments
 from compose_metrics.metric import Keys, Metric
 from compose_metrics.pool import Pool
+from compose_metrics.processes import of_everyone
 from compose_metrics.result import JSON, Result, Source
 from compose_metrics.statistics import Statistics
 
@@ -160,8 +161,11 @@ class FeatureMetric(Metric):
 class FeatureMetrics:
     """Several metrics of one extractor, fed by one pass over the pictures.
 
+    The metrics have to be new: what they see from then on is kept here, once for all of them.
+
     Raises:
-        UsageError: No metric, metrics of different extractors, or of different references.
+        UsageError: No metric, metrics of different extractors, of different references or of one
+            id; or a metric that has seen pictures already, or stands in another pass.
     """
 
     def __init__(self, *metrics: FeatureMetric) -> None:
@@ -174,10 +178,17 @@ class FeatureMetrics:
         known = [metric.pool.known for metric in metrics if metric.needs_reference] or [None]
         if any(other is not known[0] for other in known):
             raise UsageError("one pass needs one reference", got=[m.id for m in metrics])
+        _check_new(metrics)
         self.metrics = metrics
         self.pool = Pool(metrics[0].extractor, known[0])
+        self.pool.shared = True
         for metric in metrics:
             metric.pool = self.pool
+
+    @property
+    def n(self) -> int:
+        """How many generated pictures were seen."""
+        return len(self.pool.generated)
 
     def update(
         self,
@@ -209,3 +220,32 @@ class FeatureMetrics:
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Continue from a saved state."""
         self.metrics[0].load_state_dict(state)
+
+    def synced(self, group: distributed.ProcessGroup | None = None) -> FeatureMetrics:
+        """All metrics with the pictures of all processes, whose features travel once.
+
+        The same on each process; without an initialised process group it is a plain copy.
+        """
+        whole = FeatureMetrics(*(metric._blank() for metric in self.metrics))
+        first = whole.metrics[0]
+        for state in of_everyone(self.state_dict(), group):
+            first._absorb(first._checked(state))
+        return whole
+
+
+def _check_new(metrics: Sequence[FeatureMetric]) -> None:
+    """Refuse metrics whose results or pictures would be lost."""
+    ids = [metric.id for metric in metrics]
+    if doubled := sorted({name for name in ids if ids.count(name) > 1}):
+        raise UsageError(
+            "results are told apart by the ids of their metrics",
+            got=f"{', '.join(doubled)} more than once",
+            remedy="measure the second one in a pass of its own",
+        )
+    used = [m.id for m in metrics if m.pool.shared or m.n or len(m.pool.reference)]
+    if used:
+        raise UsageError(
+            "one pass needs metrics that have seen nothing",
+            got=f"{', '.join(used)}, which hold pictures or stand in another pass",
+            remedy="make new ones",
+        )

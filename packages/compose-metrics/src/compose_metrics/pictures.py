@@ -71,6 +71,19 @@ def as_saved(pictures: Tensor) -> Tensor:
     return as_bytes(pictures).float() / 127.5 - 1
 
 
+def taken(pictures: Tensor, what: str = "the pictures") -> Tensor:
+    """Pictures as every metric takes them: checked, and as a saved PNG gives them back.
+
+    So pictures in memory and their files are measured alike. See `checked` and `as_saved`.
+    """
+    return as_saved(checked(pictures, what))
+
+
+def sizes(pictures: Tensor) -> Tensor:
+    """Height and width in pixels of each of the pictures (B, 2)."""
+    return torch.tensor([tuple(pictures.shape[-2:])] * len(pictures))
+
+
 def resize(pictures: Tensor, size: int | tuple[int, int]) -> Tensor:
     """Antialiased bicubic resize, equal to PIL's resize of float channels.
 

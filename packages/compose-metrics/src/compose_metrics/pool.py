@@ -24,6 +24,9 @@ class Pool:
         extractor: The network.
         known: Statistics of the reference set, when it is not shown picture by picture.
 
+    Attributes:
+        shared: Whether it belongs to a `FeatureMetrics`.
+
     Raises:
         UsageError: The statistics are of another network.
     """
@@ -33,6 +36,7 @@ class Pool:
             known.header.check(extractor)
         self.extractor = extractor
         self.known = known
+        self.shared = False
         self.generated = Table("the generated set")
         self.reference = Table("the reference set")
         self._cache: dict[tuple[Any, ...], Any] = {}

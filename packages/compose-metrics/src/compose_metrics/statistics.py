@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from hashlib import sha256
 from pathlib import Path
+from string import hexdigits
 from typing import TYPE_CHECKING, final
 
 import torch
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from compose_metrics.extractor import Extractor
 
 FORMAT = "compose-statistics-1"
-_DAMAGED = (SafetensorError, OSError, ValueError, KeyError, TypeError)
+_DAMAGED = (SafetensorError, OSError, ValueError, KeyError, TypeError, UsageError)
 
 
 @final
@@ -44,6 +45,12 @@ class Header:
         dataset: sha256 of the manifest of the data set; see `manifest`.
         dtype: Of the features, before they were summed in float64.
         rows: Whether the features themselves are kept, as KID and precision need.
+
+    The last bits of features also depend on the device, the size of a batch and TF32; they are no
+    part of the identity.
+
+    Raises:
+        UsageError: A hash is not a sha256, so that different networks or sets could look alike.
     """
 
     extractor: str
@@ -53,6 +60,11 @@ class Header:
     dataset: str
     dtype: str = "float32"
     rows: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse hashes that are none."""
+        _sha256(self.sha256, "the network", "give its source the sha256 of its weights")
+        _sha256(self.dataset, "the data set", "use manifest(...)")
 
     @property
     def address(self) -> str:
@@ -75,16 +87,12 @@ class Header:
             UsageError: Another network, other weights or another transform; names what differs.
         """
         source = extractor.source
-        wanted = Header(
-            extractor=source.id,
-            sha256=source.sha256,
-            transform=extractor.transform,
-            n=self.n,
-            dataset=self.dataset,
-            dtype=self.dtype,
-            rows=self.rows,
-        )
-        if different := self.differences(wanted):
+        pairs = {
+            "extractor": (self.extractor, source.id),
+            "sha256": (self.sha256, source.sha256),
+            "transform": (self.transform, extractor.transform),
+        }
+        if different := {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}:
             raise _mismatch("the reference statistics are of another network", different)
 
 
@@ -117,8 +125,12 @@ class Statistics:
                 precision cannot be computed.
 
         Raises:
+            UsageError: The network or the data set has no sha256.
             ComposeError: No picture.
         """
+        source = extractor.source
+        _sha256(source.sha256, source.id, "give its source the sha256 of its weights")
+        _sha256(dataset, "the data set", "use manifest(...)")
         kept: list[Tensor] = []
         moments: Moments | None = None
         dtype = torch.float32
@@ -135,8 +147,8 @@ class Statistics:
         if moments is None:
             raise ComposeError("a data set without pictures has no statistics", got="no batch")
         header = Header(
-            extractor=extractor.source.id,
-            sha256=extractor.source.sha256,
+            extractor=source.id,
+            sha256=source.sha256,
             transform=extractor.transform,
             n=moments.n,
             dataset=dataset,
@@ -201,11 +213,12 @@ class Statistics:
         path = folder / f"{expected.address}.safetensors"
         if path.exists():
             return Statistics.read(path, expected)
-        others = [_opened(other)[0] for other in sorted(folder.glob("*.safetensors"))]
+        paths = sorted(folder.glob("*.safetensors"))
+        others = [header for header in map(_header, paths) if header is not None]
         if not others:
             raise UsageError(
                 "there are no reference statistics",
-                got=f"no file in {folder}",
+                got=f"none in {folder}",
                 expected=path.name,
                 remedy="make them with Statistics.of(...).save(folder)",
             )
@@ -233,10 +246,7 @@ def _opened(path: Path) -> tuple[Header, str, dict[str, Tensor]]:
         with safe_open(path, framework="pt") as file:
             about = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        known = json.loads(about["header"])
-        if known.pop("format") != FORMAT:
-            raise ValueError("another format")
-        header = Header(**known)
+        header = _told(about)
         _check_shapes(header, tensors)
         return header, about["data"], tensors
     except _DAMAGED as error:
@@ -246,6 +256,32 @@ def _opened(path: Path) -> tuple[Header, str, dict[str, Tensor]]:
             expected=f"a file in the format {FORMAT}",
             remedy="make them again",
         ) from error
+
+
+def _header(path: Path) -> Header | None:
+    """The header of a file, without its numbers; None where it holds no statistics."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return _told(file.metadata() or {})
+    except _DAMAGED:
+        return None
+
+
+def _told(about: Mapping[str, str]) -> Header:
+    known = json.loads(about["header"])
+    if known.pop("format") != FORMAT:
+        raise ValueError("another format")
+    return Header(**known)
+
+
+def _sha256(text: str, what: str, remedy: str) -> None:
+    if len(text) != 64 or set(text) - set(hexdigits.lower()):
+        raise UsageError(
+            f"statistics need the sha256 of {what}",
+            got=repr(text),
+            expected="64 lower-case hexadecimal digits",
+            remedy=remedy,
+        )
 
 
 def _check_shapes(header: Header, tensors: Mapping[str, Tensor]) -> None:

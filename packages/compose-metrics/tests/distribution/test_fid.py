@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from compose_core.errors import ComposeError
-from compose_metrics import FID, FIDInfinity, Statistics, StreamedFID
+from compose_metrics import FID, FIDInfinity, Statistics, StreamedFID, manifest
 from compose_metrics.features import Features
 from compose_metrics.frechet import frechet_distance
 from compose_metrics.pictures import as_bytes
@@ -115,9 +115,34 @@ def test_streaming_gives_the_same(toy, generated, reference):
     again = StreamedFID(toy)
     again.load_state_dict(parts[0].state_dict())
     assert again.compute() == result
-    known = StreamedFID(toy, Statistics.of(toy, [reference], "aa", rows=False))
+    known = StreamedFID(toy, Statistics.of(toy, [reference], manifest(["a"]), rows=False))
     known.update(generated)
     assert known.compute().value == pytest.approx(plain.value, rel=1e-9)
+
+
+def test_a_refused_batch_leaves_a_stream_as_it_was(toy, generated, reference):
+    stream = StreamedFID(toy)
+    stream.update(generated[:30], reference[:30])
+    before = stream.compute()
+    bad = [
+        ((generated[30:60], reference[30:60] * 5), {}),
+        ((Features(torch.rand(3, 7)), None), {}),
+        ((generated[30:60], reference[30:60]), {"reference_keys": range(30)}),
+    ]
+    for batch, keys in bad:
+        with pytest.raises(ComposeError):
+            stream.update(*batch, **keys)
+        assert stream.n == 30 and stream.compute() == before
+    state = stream.state_dict() | {"generated.keys": torch.arange(100, 130)}
+    foreign = state | {"generated.mean": torch.zeros(7), "generated.scatter": torch.zeros(7, 7)}
+    for damaged in (foreign, state):  # the second holds the reference pictures once more
+        with pytest.raises(ComposeError):
+            stream._absorb(stream._checked(damaged))
+        assert stream.n == 30 and stream.compute() == before
+    stream.update(generated[30:], reference[30:])
+    whole = StreamedFID(toy)
+    whole.update(generated, reference)
+    assert stream.compute().value == pytest.approx(whole.compute().value, rel=1e-9)
 
 
 def test_the_interval_covers_what_other_draws_give(toy):

@@ -153,13 +153,16 @@ class StreamedFID(Metric):
         keys: Keys = None,
         reference_keys: Keys = None,
     ) -> None:
-        """Take pictures or features; see `FeatureMetric.update`."""
+        """Take pictures or features, both sets or none; see `FeatureMetric.update`."""
         both = (("generated", generated, keys), ("reference", reference, reference_keys))
+        state: dict[str, Tensor] = {}
         for side, samples, numbers in both:
-            if samples is not None:
-                seen = self.extractor.seen(samples).features.cpu()
-                state = _as_state(self._tables[side].numbered(numbers, len(seen)), seen)
-                self._absorb({f"{side}.{name}": value for name, value in state.items()})
+            if samples is None:
+                continue
+            seen = self.extractor.seen(samples).features.cpu()
+            rows = _as_state(self._tables[side].numbered(numbers, len(seen)), seen)
+            state |= {f"{side}.{name}": value for name, value in rows.items()}
+        self._absorb(state)
 
     def compute(self) -> Result:
         """The distance, in squared units of the features."""
@@ -188,14 +191,18 @@ class StreamedFID(Metric):
         return state
 
     def _absorb(self, state: Mapping[str, Tensor]) -> None:
+        admitted: list[tuple[str, dict[str, Tensor], Moments]] = []
         for side, table in self._tables.items():
             if f"{side}.{KEYS}" not in state:
                 continue
             keys = state[f"{side}.{KEYS}"]
+            rows = table.admit(keys, present=torch.ones(len(keys), dtype=torch.bool))
             added = Moments(len(keys), state[f"{side}.mean"], state[f"{side}.scatter"])
-            table.add(keys, present=torch.ones(len(keys), dtype=torch.bool))
             known = self._moments.get(side)
-            self._moments[side] = known.merged(added) if known else added
+            admitted.append((side, rows, known.merged(added) if known else added))
+        for side, rows, moments in admitted:
+            self._tables[side].append(rows)
+            self._moments[side] = moments
 
 
 def _as_state(keys: Tensor, features: Tensor) -> dict[str, Tensor]:

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from compose_core.errors import UsageError
 from compose_metrics.extractor import Extractor, Features
 from compose_metrics.features import CANONICAL
-from compose_metrics.pictures import as_saved, checked
+from compose_metrics.pictures import taken
 from compose_metrics.result import Source
 from compose_metrics.weights import Weights, fill, finite, read
 
@@ -266,7 +266,7 @@ class Inception2015(Extractor):
         """Pictures (B, 3, 299, 299) in [-1, 1]: checked, rounded as a PNG, resized."""
         if self.resizing == "clean":
             return super().prepare(pictures)
-        return resize_tf1(as_saved(checked(pictures)), SIZE)
+        return resize_tf1(taken(pictures), SIZE)
 
     def forward(self, pictures: Tensor) -> Features:
         """Features (B, 2048), and logits (B, 1008) without their bias.
