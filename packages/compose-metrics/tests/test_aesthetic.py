@@ -4,6 +4,7 @@ from safetensors.torch import save_file
 
 from compose_core.errors import ShapeError, WeightsError
 from compose_metrics.aesthetic import LAYERS, WIDTHS, AestheticHead, AestheticScore, fold
+from compose_metrics.pictures import as_saved
 from compose_metrics.result import Source
 
 
@@ -59,8 +60,22 @@ def test_the_score_is_a_mean_with_the_name_of_its_head(tmp_path, monkeypatch):
     metric.update(pictures)
     result = metric.compute()
     assert result.metric == "aesthetic" and result.extractor.sha256 == head.source.sha256
-    torch.testing.assert_close(result.per_sample, head(pictures.flatten(1)))
-    assert AestheticScore(Rows(reference=False), head).id == "aesthetic@laion-v2"
+    torch.testing.assert_close(result.per_sample, head(as_saved(pictures).flatten(1)))
+    in_house = AestheticScore(Rows(reference=False), head)
+    assert in_house.id == "aesthetic@laion-v2+ViT-L-14-quickgelu"
+
+
+def test_the_bare_name_needs_the_clip_of_the_head(tmp_path, monkeypatch):
+    monkeypatch.setenv("COMPOSE_HOME", str(tmp_path / "home"))
+    save_file(layers(), tmp_path / "head.safetensors")
+    head = AestheticHead.load(tmp_path / "head.safetensors")
+    encoder = Rows(reference=True)
+    assert AestheticScore(encoder, head).id == "aesthetic"
+    encoder.source = Source(id="ViT-L-14", sha256="", reference=True)  # LAION's, of the same width
+    assert AestheticScore(encoder, head).id == "aesthetic@laion-v2+ViT-L-14"
+    encoder.source = Source(id="ViT-L-14-quickgelu", sha256="", reference=True)
+    other = AestheticHead(*fold(layers()), Source("mine", "", False))
+    assert AestheticScore(encoder, other).id == "aesthetic@mine"
 
 
 def test_other_heads_are_refused(tmp_path, monkeypatch):

@@ -12,12 +12,14 @@ import compose_metrics
 from compose_core.errors import UsageError
 from compose_metrics.aesthetic import AestheticHead, AestheticScore
 from compose_metrics.alignment.clip_score import CLIPScore
+from compose_metrics.alignment.encoders import EncodedTexts
 from compose_metrics.alignment.localized import LocalizedSemantics
 from compose_metrics.audio.fad import FAD, FADInfinity, SubFAD
 from compose_metrics.audio.separation import SISDRi
 from compose_metrics.compbench import (
     AttributeBinding,
     Complex,
+    Detections,
     NonSpatial,
     Numeracy,
     Spatial2D,
@@ -40,7 +42,8 @@ from compose_metrics.distribution import (
     StreamedFID,
 )
 from compose_metrics.features import Extractor, Features
-from compose_metrics.metric import Metric
+from compose_metrics.metric import Metric, Rows
+from compose_metrics.pictures import as_bytes
 from compose_metrics.result import Source
 from compose_metrics.similarity.lpips import LPIPS
 from compose_metrics.similarity.ssim import SSIM
@@ -48,7 +51,46 @@ from compose_metrics.similarity.ssim import SSIM
 
 class Net(Extractor):
     def forward(self, pictures):
-        return Features(pictures.mean((2, 3)))
+        features = seen(pictures).mean((2, 3))
+        return Features(features, features)
+
+
+def seen(pictures):
+    """Pictures as any model here gets them: on the levels of a PNG, whatever the metric."""
+    levels = (pictures + 1) * 127.5
+    assert float((levels - levels.round()).abs().max()) < 1e-3
+    return pictures
+
+
+class Eyes:
+    """Every model that a metric may ask, each sensitive to any change of a picture."""
+
+    source = Source("eyes", "e" * 64, False)
+    transform, size, channels, labels = "none", 16, (3,), ("cat", "dog")
+
+    def __call__(self, pictures):
+        return [seen(pictures)]
+
+    def encode_pictures(self, pictures):
+        return seen(pictures).flatten(1)
+
+    def encode_texts(self, texts):
+        ends = torch.zeros(len(texts), dtype=torch.bool)
+        return EncodedTexts(torch.ones(len(texts), 3 * 16 * 16), ends)
+
+    def answer(self, pictures, questions):
+        return (seen(pictures).mean((1, 2, 3)) + 1) / 2
+
+    def cosine(self, pictures, texts):
+        return seen(pictures).mean((1, 2, 3))
+
+    def nearness(self, pictures):
+        return seen(pictures).mean(1)
+
+    def detect(self, pictures):
+        boxes = torch.tensor([[0.0, 0.0, 4.0, 4.0], [8.0, 0.0, 12.0, 4.0]])
+        sure = (seen(pictures).mean((1, 2, 3)) + 1) / 2
+        return [Detections(boxes, self.labels, one.expand(2)) for one in sure]
 
 
 @dataclass
@@ -62,7 +104,7 @@ class Model:
 
 
 def net(source):
-    return Net(source, dim=3, size=8)
+    return Net(source, dim=3, size=16)
 
 
 def head(source):
@@ -103,6 +145,35 @@ THROUGH = {
 }
 """How each metric that looks through a network is made with a given one."""
 
+EYES, N = Eyes(), 60
+LEFT = (torch.arange(16) < 8).float().expand(N, 16, 16)
+ASKED = ["a cat on the left of a dog"] * N
+OF_PICTURES = {
+    AestheticScore: lambda p, r: (
+        AestheticScore(EYES, AestheticHead(torch.ones(768), torch.zeros(()), EYES.source)),
+        (p,),
+    ),
+    CLIPScore: lambda p, r: (CLIPScore(EYES), (p, ASKED)),
+    LocalizedSemantics: lambda p, r: (LocalizedSemantics(EYES), (p, LEFT, r, p)),
+    AttributeBinding: lambda p, r: (AttributeBinding("color", EYES), (p, ASKED)),
+    Complex: lambda p, r: (Complex(EYES, EYES, EYES), (p, ASKED, ["both"] * N)),
+    NonSpatial: lambda p, r: (NonSpatial(EYES), (p, ASKED)),
+    Numeracy: lambda p, r: (Numeracy(EYES, confidence=0), (p, ASKED)),
+    Spatial2D: lambda p, r: (Spatial2D(EYES), (p, ASKED)),
+    Spatial3D: lambda p, r: (Spatial3D(EYES, EYES), (p, ["a cat behind a dog"] * N)),
+    LPIPS: lambda p, r: (LPIPS(EYES, None), (p, r)),
+    SSIM: lambda p, r: (SSIM(), (p, r)),
+    InceptionScore: lambda p, r: (InceptionScore(net(EYES.source)), (p,)),
+    **{
+        kind: lambda p, r, kind=kind: (kind(net(EYES.source)), (p, r))
+        for kind in (
+            *(FID, KID, Coverage, Density, FIDInfinity),
+            *(Precision, Recall, StreamedFID),
+        )
+    },
+}
+"""How each metric that takes pictures is shown some; the others take maps or sounds."""
+
 WITHOUT = {SISDRi, SSIM}
 """Metrics that look through none."""
 
@@ -125,3 +196,32 @@ def test_states_seen_through_other_weights_are_refused(kind):
         one.merge(other)
     with pytest.raises(UsageError, match="same arguments and weights"):
         one.load_state_dict(other.state_dict())
+
+
+@pytest.mark.parametrize("kind", OF_PICTURES, ids=lambda kind: kind.__name__)
+def test_pictures_and_their_png_are_measured_alike(kind):
+    generator = torch.Generator().manual_seed(0)
+    shown, real = (torch.rand(N, 3, 16, 16, generator=generator) * 2 - 1 for _ in range(2))
+    results = []
+    for pair in ((shown, real), (as_bytes(shown), as_bytes(real))):
+        metric, samples = OF_PICTURES[kind](*pair)
+        metric.update(*samples)
+        results.append(metric.compute())
+    assert results[0] == results[1]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [kind for kind in OF_PICTURES if issubclass(kind, Rows)],
+    ids=lambda kind: kind.__name__,
+)
+def test_a_result_says_how_large_the_pictures_were(kind):
+    shown = torch.zeros(N, 3, 16, 16, dtype=torch.uint8)
+    shown[:, 0] = 200
+    metric, samples = OF_PICTURES[kind](shown, shown)
+    metric.update(*samples)
+    result = metric.compute()
+    assert result.params == {**metric.params(), "resolution": ["16 x 16"]}
+    again, _ = OF_PICTURES[kind](shown, shown)
+    again.load_state_dict(metric.state_dict())  # an empty metric knows no resolution yet
+    assert again.compute() == result

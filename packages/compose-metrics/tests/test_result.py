@@ -41,6 +41,11 @@ def test_json_holds_everything_and_no_nan():
 def test_a_value_that_is_no_number_is_no_result():
     with pytest.raises(ComposeError, match="fid is not a number"):
         result(value=float("nan"))
+    with pytest.raises(ComposeError, match="the part 'std' of fid is not a number"):
+        result(parts={"std": float("nan")})
+    with pytest.raises(ComposeError, match="the upper end of fid is not a number"):
+        result(interval=Interval(low=0.0, high=float("nan"), how="by hand"))
+    result(interval=Interval(low=-float("inf"), high=float("inf"), how="by hand"))
 
 
 def test_results_travel_between_processes():

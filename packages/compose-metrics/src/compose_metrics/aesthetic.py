@@ -16,11 +16,13 @@ from torch import Tensor
 from compose_core.errors import ShapeError, WeightsError
 from compose_metrics.alignment.encoders import PictureEncoder, unit
 from compose_metrics.metric import Keys, PerSample
-from compose_metrics.pictures import checked
+from compose_metrics.pictures import sizes, taken
 from compose_metrics.result import JSON, Source
 from compose_metrics.weights import Weights, finite, read
 
 CANONICAL = "laion-v2"
+ENCODER = "ViT-L-14-quickgelu"
+"""What LAION's head was trained on: OpenAI's CLIP, as `OpenClip.load` names it."""
 WIDTHS = (768, 1024, 128, 64, 16, 1)
 LAYERS = (0, 2, 4, 6, 7)
 """Numbers of the linear layers in the published file; dropouts stand between them."""
@@ -101,24 +103,33 @@ class AestheticHead:
 
 @final
 class AestheticScore(PerSample):
-    """Mean aesthetic score; ``aesthetic`` for LAION's head, ``aesthetic@<id>`` for another.
+    """Mean aesthetic score.
+
+    The id is ``aesthetic`` for LAION's head over `ENCODER`, ``aesthetic@<head>`` for another head
+    over it, and ``aesthetic@<head>+<encoder>`` over any other encoder: a head reads embeddings of
+    the same width from any CLIP, but means something with its own only.
 
     Args:
         encoder: The CLIP that the head was trained on: OpenAI's ViT-L/14 for LAION's.
         head: The head.
     """
 
+    version = 2
+
     def __init__(self, encoder: PictureEncoder, head: AestheticHead) -> None:
         super().__init__()
         self.encoder, self.head = encoder, head
-        known = head.source.reference and encoder.source.reference
-        source = Source(id=head.source.id, sha256=head.source.sha256, reference=known)
-        self.id = source.metric("aesthetic", CANONICAL)
+        own = encoder.source.reference and encoder.source.id == ENCODER
+        self.id = head.source.metric("aesthetic", CANONICAL if own else None)
+        if not own:
+            self.id += f"+{encoder.source.id}"
 
     @torch.no_grad()
     def update(self, pictures: Tensor, *, keys: Keys = None) -> None:
         """Take pictures (B, 3, H, W), float in [-1, 1] or uint8."""
-        self.add(keys, value=self.head(self.encoder.encode_pictures(checked(pictures))))
+        pictures = taken(pictures)
+        score = self.head(self.encoder.encode_pictures(pictures))
+        self.add(keys, value=score, size=sizes(pictures))
 
     def params(self) -> dict[str, JSON]:
         """The encoder under the head, and what happens to a picture before it."""

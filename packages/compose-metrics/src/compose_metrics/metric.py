@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, distributed
 
 from compose_core.errors import ComposeError, ShapeError, UsageError
-from compose_metrics.intervals import bootstrap_mean
+from compose_metrics.intervals import mean_interval
 from compose_metrics.processes import of_everyone
 from compose_metrics.result import JSON, Result, Source
 from compose_metrics.table import KEYS, Table
@@ -27,6 +27,8 @@ Keys = Sequence[int] | Tensor | None
 """Sample numbers of a batch; None counts on from the largest so far."""
 
 FINGERPRINT = "fingerprint"
+SIZE = "size"
+"""A column of heights and widths (B, 2); where a metric keeps it, results say them."""
 
 
 @runtime_checkable
@@ -199,7 +201,8 @@ class Rows(Metric):
     """A metric that keeps a few numbers for each sample.
 
     Subclasses call ``add`` in ``update`` and ``rows`` in ``compute``. Results are the same bytes
-    whatever the order, the batches and the shards.
+    whatever the order, the batches and the shards. A column ``size``, see `pictures.sizes`, puts
+    the resolutions of the pictures among the parameters of the result.
 
     Attributes:
         infinite: Whether rows may hold infinite values.
@@ -237,6 +240,14 @@ class Rows(Metric):
         """Forget all samples."""
         self.table.clear()
 
+    def _result(self, value: float, **more: Any) -> Result:
+        rows = self.table.sorted()
+        if SIZE not in rows:
+            return super()._result(value, **more)
+        found = cast(list[list[int]], rows[SIZE].unique(dim=0).tolist())
+        told: dict[str, JSON] = {"resolution": [f"{height} x {width}" for height, width in found]}
+        return super()._result(value, **({"params": self.params() | told} | more))
+
     def _state(self) -> dict[str, Tensor]:
         return self.table.sorted()
 
@@ -256,7 +267,7 @@ class PerSample(Rows):
         values = rows["value"].double()
         return self._result(
             float(values.mean()),
-            interval=bootstrap_mean(values) if len(values) > 1 else None,
+            interval=mean_interval(values) if len(values) > 1 else None,
             per_sample=values,
             keys=rows[KEYS],
         )

@@ -108,14 +108,22 @@ class Result:
         """Refuse what nobody could rank.
 
         Raises:
-            ComposeError: The value is NaN.
+            ComposeError: The value, an end of the interval or a part is NaN.
         """
-        if math.isnan(self.value):
-            raise ComposeError(
-                f"{self.metric} is not a number",
-                got=f"NaN from {self.n} samples",
-                remedy="look for samples that are constant or not finite",
-            )
+        told = {self.metric: self.value}
+        told |= {
+            f"the part {name!r} of {self.metric}": value for name, value in self.parts.items()
+        }
+        if self.interval is not None:
+            told[f"the lower end of {self.metric}"] = self.interval.low
+            told[f"the upper end of {self.metric}"] = self.interval.high
+        for name, value in told.items():
+            if math.isnan(value):
+                raise ComposeError(
+                    f"{name} is not a number",
+                    got=f"NaN from {self.n} samples",
+                    remedy="look for samples that are constant or not finite",
+                )
 
     def to_json(self, *, per_sample: bool = False) -> dict[str, JSON]:
         """The result as JSON; infinite numbers become strings.

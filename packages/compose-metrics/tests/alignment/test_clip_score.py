@@ -4,6 +4,7 @@ import torch
 from compose_core.errors import ComposeError, ShapeError, UsageError
 from compose_metrics.alignment.clip_score import CLIPScore, cosines
 from compose_metrics.alignment.encoders import EncodedTexts
+from compose_metrics.pictures import as_saved
 from compose_metrics.result import Source
 
 
@@ -47,6 +48,36 @@ def test_the_clamp_is_per_sample_unlike_torchmetrics():
     # Clamping the mean, as torchmetrics does, would give 2.5 * (1 - 1/3) / 2 = 0.83.
     assert hessel.compute().value == pytest.approx(2.5 / 2)
     assert hessel.compute().per_sample.tolist() == pytest.approx([2.5, 0])
+
+
+def test_it_equals_torchmetrics_but_for_its_clamp():
+    module = pytest.importorskip("torchmetrics.multimodal.clip_score")
+    words = list(Colours.words)
+
+    class Model(torch.nn.Module):
+        config = None
+
+        def get_image_features(self, pictures):
+            return Colours().encode_pictures(pictures)
+
+        def get_text_features(self, ids, mask):
+            return Colours().encode_texts([words[i] for i in ids.tolist()]).embeddings
+
+    def processor(images=None, text=None, **_):
+        if images is not None:
+            return {"pixel_values": torch.stack(images)}
+        ids = torch.tensor([words.index(word) for word in text])
+        return {"input_ids": ids, "attention_mask": ids}
+
+    for said in (["red", "blue", "red"], ["blue", "green", "blue"]):
+        theirs = module.CLIPScore(lambda: (Model(), processor))
+        ours = CLIPScore(Colours(), scale=100)
+        shown = plain("red", "green", "red")
+        theirs.update(as_saved(shown), said)
+        ours.update(shown, said)
+        expected = ours.compute().value
+        # The definition clamps each sample; they clamp the mean.
+        assert float(theirs.compute()) == pytest.approx(max(expected, 0), rel=1e-5)
 
 
 def test_truncated_texts_are_counted():

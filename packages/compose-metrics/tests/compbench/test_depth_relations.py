@@ -31,6 +31,12 @@ def test_nearer_is_larger(found):
         assert judge_one(found, read(text), depth_of(1, 1)).score == 0.5  # no order at all
 
 
+def test_upstream_in_depth_says_that_it_is_no_parity_of_digits(models, found):
+    eye, flat = models["Eye"]([found]), models["Flat"](depth_of(2, 1))
+    assert Spatial3D(eye, flat, compat="upstream").params()["parity"] == "rule in words"
+    assert "parity" not in Spatial3D(eye, flat).params()
+
+
 def test_upstream_exchanges_rows_and_columns(found):
     depth = depth_of(2, 1)
     assert bool((crop(depth, CAT) == 2).all())

@@ -2,7 +2,16 @@ import pytest
 import torch
 
 from compose_core.errors import UsageError
-from compose_metrics.compbench import Fault, Judgement
+from compose_metrics.compbench import (
+    AttributeBinding,
+    Complex,
+    Fault,
+    Judgement,
+    NonSpatial,
+    Numeracy,
+    Spatial2D,
+    Spatial3D,
+)
 from compose_metrics.compbench.judgement import Judged, together
 from compose_metrics.result import Source
 
@@ -26,6 +35,24 @@ def test_ids_keep_apart_what_is_not_comparable():
     assert judged(source=TINY).id == "compbench-color@tiny-v1"
     with pytest.raises(UsageError, match="compat"):
         judged(compat="new")
+
+
+def test_the_models_of_the_literature_give_the_bare_names(models):
+    def called(made, name):
+        made.source = Source(name, "ab" * 32, True)
+        return made
+
+    # CLIP under the name that OpenClip.load gives it.
+    clip = called(models["Ear"](), "ViT-B-32-quickgelu")
+    blip = called(models["Oracle"]({}), "blip-vqa-base")
+    eye = called(models["Eye"]([]), "unidet-rs200")
+    depth = called(models["Flat"](torch.zeros(1, 1)), "dpt-large")
+    assert NonSpatial(clip).id == "compbench-non-spatial"
+    assert AttributeBinding("shape", blip).id == "compbench-shape"
+    assert Spatial2D(eye).id == "compbench-spatial-2d"
+    assert Spatial3D(eye, depth).id == "compbench-spatial-3d"
+    assert Complex(blip, eye, clip).id == "compbench-complex"
+    assert Numeracy(called(eye, "unidet-r50")).id == "compbench-numeracy"
 
 
 def test_judgements_survive_saving_and_merging():

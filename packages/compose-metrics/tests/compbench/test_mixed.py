@@ -19,7 +19,7 @@ def test_cosine_is_neither_scaled_nor_clipped(models, pictures):
 
 
 def test_only_the_network_of_the_literature_has_the_bare_name(models):
-    clip = Source("clip-vit-b-32", "55", True)
+    clip = Source("ViT-B-32-quickgelu", "55", True)
     assert NonSpatial(models["Ear"](source=clip)).id == "compbench-non-spatial"
     assert NonSpatial(models["Ear"]()).id == "compbench-non-spatial@ear"
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from compose_core.errors import ShapeError, WeightsError
+from compose_metrics.pictures import as_saved
 from compose_metrics.reference.lpips_trunk import CHANNELS, ImageNetTrunk, packaged_heads
 from compose_metrics.result import Source
 from compose_metrics.similarity.lpips import LPIPS, perceptual_distance
@@ -79,7 +80,10 @@ def test_it_is_a_symmetric_distance_of_each_pair():
     result = metric.compute()
     assert result.metric == "lpips@tiny" and not result.higher_is_better
     torch.testing.assert_close(
-        result.per_sample.float(), perceptual_distance(b, a, trunk), rtol=1e-5, atol=1e-6
+        result.per_sample.float(),
+        perceptual_distance(as_saved(b), as_saved(a), trunk),
+        rtol=1e-5,
+        atol=1e-6,
     )
     assert float(perceptual_distance(a, a, trunk).abs().max()) == 0
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from compose_core.errors import UsageError
 from compose_metrics.alignment.encoders import DualEncoder, unit
 from compose_metrics.metric import Keys, PerSample
-from compose_metrics.pictures import checked
+from compose_metrics.pictures import sizes, taken
 from compose_metrics.result import JSON, Result, Source
 
 HESSEL = 2.5
@@ -43,6 +43,8 @@ class CLIPScore(PerSample):
         UsageError: A scale that is not positive.
     """
 
+    version = 2
+
     def __init__(self, encoder: DualEncoder, *, scale: float = 1.0, clamp: bool = False) -> None:
         super().__init__()
         if not scale > 0:
@@ -62,7 +64,7 @@ class CLIPScore(PerSample):
         Raises:
             UsageError: Their numbers differ, or a text is empty.
         """
-        pictures = checked(pictures)
+        pictures = taken(pictures)
         if isinstance(texts, str) or len(texts) != len(pictures):
             raise UsageError(
                 "every picture needs a text",
@@ -73,8 +75,9 @@ class CLIPScore(PerSample):
             raise UsageError("an empty text describes nothing", got=f"texts {empty[:8]}")
         seen = self.encoder.encode_texts(texts)
         cosine = cosines(self.encoder.encode_pictures(pictures), seen.embeddings)
+        size = sizes(pictures)
         value = self.scale * (cosine.clamp_min(0) if self.clamp else cosine)
-        self.add(keys, value=value, truncated=seen.truncated.to(torch.uint8))
+        self.add(keys, value=value, truncated=seen.truncated.to(torch.uint8), size=size)
 
     def compute(self) -> Result:
         """The mean, the value of each sample, and how many texts were cut off."""

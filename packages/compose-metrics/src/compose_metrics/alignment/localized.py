@@ -21,9 +21,9 @@ from torch import Tensor
 
 from compose_core.errors import ShapeError, UsageError
 from compose_metrics.alignment.encoders import PictureEncoder, unit
-from compose_metrics.intervals import bootstrap_mean
+from compose_metrics.intervals import mean_interval
 from compose_metrics.metric import Keys, Rows
-from compose_metrics.pictures import checked, resize
+from compose_metrics.pictures import resize, sizes, taken
 from compose_metrics.result import JSON, Result, Source
 from compose_metrics.table import KEYS
 
@@ -115,6 +115,8 @@ class LocalizedSemantics(Rows):
         crop: How a region is shown; the default is the paper's.
     """
 
+    version = 2
+
     def __init__(self, encoder: PictureEncoder, crop: Crop = PAPER) -> None:
         super().__init__()
         self.encoder, self.crop = encoder, crop
@@ -142,11 +144,11 @@ class LocalizedSemantics(Rows):
         Raises:
             ShapeError: A mask does not fit its picture, or leaves one region empty.
         """
-        pictures = checked(pictures)
+        pictures = taken(pictures)
         masks = _checked_masks(masks, pictures)
         exemplars = [
-            checked(foregrounds, "the foreground exemplars"),
-            checked(backgrounds, "the background exemplars"),
+            taken(foregrounds, "the foreground exemplars"),
+            taken(backgrounds, "the background exemplars"),
         ]
         if any(len(group) != len(pictures) for group in exemplars):
             raise ShapeError(
@@ -158,7 +160,7 @@ class LocalizedSemantics(Rows):
         wanted = [self.encoder.encode_pictures(group) for group in exemplars]
         rows = unit(torch.stack(regions, 1), "the regions")
         columns = unit(torch.stack(wanted, 1), "the exemplars")
-        self.add(keys, matrix=rows @ columns.mT)
+        self.add(keys, matrix=rows @ columns.mT, size=sizes(pictures))
 
     def _encoded(self, pictures: Tensor, masks: Tensor) -> Tensor:
         size = self.encoder.size
@@ -174,7 +176,7 @@ class LocalizedSemantics(Rows):
         parts: dict[str, float] = dict(zip(PARTS, means, strict=True))
         return self._result(
             float(diagonal.mean()),
-            interval=bootstrap_mean(diagonal) if len(diagonal) > 1 else None,
+            interval=mean_interval(diagonal) if len(diagonal) > 1 else None,
             per_sample=diagonal,
             keys=rows[KEYS],
             parts=parts | {"margin": margin(parts)},

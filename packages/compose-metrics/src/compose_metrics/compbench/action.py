@@ -19,7 +19,8 @@ from compose_metrics.compbench.phrases import without_adjectives
 from compose_metrics.compbench.protocols import TextImageScorer
 from compose_metrics.metric import Keys
 
-CANONICAL = "clip-vit-b-32"
+CANONICAL = "ViT-B-32-quickgelu"
+"""OpenAI's CLIP ViT-B/32, as `OpenClip.load` names it."""
 
 
 @torch.no_grad()
@@ -67,4 +68,4 @@ class NonSpatial(Judged):
 
     def update(self, pictures: Tensor, texts: Sequence[str], *, keys: Keys = None) -> None:
         """Take pictures (B, 3, H, W) in [-1, 1] with a prompt each."""
-        self.take(self.judge(pictures, texts), keys)
+        self.take(self.judge(pictures, texts), keys, pictures)

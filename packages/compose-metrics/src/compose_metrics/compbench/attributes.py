@@ -112,4 +112,4 @@ class AttributeBinding(Judged):
 
     def update(self, pictures: Tensor, texts: Sequence[str], *, keys: Keys = None) -> None:
         """Take pictures (B, 3, H, W) in [-1, 1] with a prompt each."""
-        self.take(self.judge(pictures, texts), keys)
+        self.take(self.judge(pictures, texts), keys, pictures)

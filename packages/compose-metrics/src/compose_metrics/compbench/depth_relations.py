@@ -9,9 +9,11 @@ by comparing the two.
   least one pixel.
 - several detections, twice the same thing, scores below 0.5, names: as in `spatial`.
 
-This is the rule as published in words, with the oddities that are known of its script. Whether
-that script also weighs the overlap of the boxes is not settled here, so `upstream` stands for the
-named oddities in this category, not for digits.
+This is the rule as published in words, with the oddities that are known of its script. The script
+itself is under a non-commercial licence and was not followed line by line; whether it also weighs
+the overlap of the boxes is open. So in this category `upstream` is the rule and the named
+oddities, not the digits of the script, and its numbers must not stand beside published ones;
+`params["parity"]` says so.
 """
 
 from __future__ import annotations
@@ -36,9 +38,12 @@ from compose_metrics.compbench.protocols import DepthEstimator, Detections, Dete
 from compose_metrics.compbench.spatial import Box, detected, judge_pair
 from compose_metrics.compbench.words import RELATIONS
 from compose_metrics.metric import Keys
+from compose_metrics.result import JSON
 
 DEPTH = {wording: name for name in ("in front of", "behind") for wording in RELATIONS[name]}
 CANONICAL = "unidet-rs200+dpt-large"
+PARITY = "rule in words"
+"""How far `upstream` follows its script here; see the module."""
 
 
 def crop(depth: Tensor, box: Box, compat: Compat = "fixed") -> Tensor:
@@ -103,6 +108,11 @@ class Spatial3D(Judged):
         super().__init__("spatial-3d", CANONICAL, source, compat)
         self.detector, self.estimator = detector, estimator
 
+    def params(self) -> dict[str, JSON]:
+        """The compat mode, and how far upstream is followed."""
+        more: dict[str, JSON] = {"parity": PARITY} if self.compat == "upstream" else {}
+        return {**super().params(), **more}
+
     @torch.no_grad()
     def judge(self, pictures: Tensor, texts: Sequence[str]) -> list[Judgement]:
         """Judgements of pictures (B, 3, H, W) with a prompt each, without keeping them.
@@ -126,4 +136,4 @@ class Spatial3D(Judged):
 
     def update(self, pictures: Tensor, texts: Sequence[str], *, keys: Keys = None) -> None:
         """Take pictures (B, 3, H, W) in [-1, 1] with a prompt each."""
-        self.take(self.judge(pictures, texts), keys)
+        self.take(self.judge(pictures, texts), keys, pictures)

@@ -1,9 +1,17 @@
 """What a scorer says of one picture, and the metrics that are means of it.
 
-Every category exists twice. `compat="upstream"` gives what the scripts published with
-T2I-CompBench (Huang et al. 2023 and 2025) give, oddities included, for numbers that stand beside
-published ones; its metrics are called `compbench-...-upstream`. `compat="fixed"` keeps the
-definitions and mends the oddities. Modules list theirs.
+Every category exists twice. `compat="upstream"` follows the scripts published with T2I-CompBench
+(Huang et al. 2023 and 2025), oddities included, for numbers that stand beside published ones; its
+metrics are called `compbench-...-upstream`. `compat="fixed"` keeps the definitions and mends the
+oddities. Modules list theirs.
+
+Upstream means the rules that turn what the networks answer into a score. It is written from
+descriptions of the scripts, never run against them, and two of its parts are known to be others:
+
+- noun phrases come from the rules of `phrases`, not from spaCy's tagger;
+- relations in depth follow the published rule in words, which leaves open whether the script also
+  weighs the overlap of boxes: numbers of `spatial-3d` must not stand beside published ones. Their
+  parameters say so (`"parity": "rule in words"`).
 """
 
 from __future__ import annotations
@@ -19,9 +27,9 @@ import torch
 from torch import Tensor
 
 from compose_core.errors import ShapeError, UsageError
-from compose_metrics.intervals import bootstrap_mean
-from compose_metrics.metric import Keys, Rows
-from compose_metrics.pictures import checked
+from compose_metrics.intervals import mean_interval
+from compose_metrics.metric import SIZE, Keys, Rows
+from compose_metrics.pictures import sizes, taken
 from compose_metrics.result import JSON, Result, Source
 from compose_metrics.table import KEYS
 
@@ -108,12 +116,12 @@ def known_compat(compat: str) -> Compat:
 
 
 def paired(pictures: Tensor, texts: Sequence[str]) -> Tensor:
-    """Checked pictures (B, 3, H, W) in [-1, 1] with one prompt each.
+    """Pictures (B, 3, H, W) in [-1, 1] as metrics take them, with one prompt each.
 
     Raises:
         ShapeError: Wrong pictures, or another number of prompts.
     """
-    pictures = checked(pictures)
+    pictures = taken(pictures)
     if isinstance(texts, str) or len(texts) != len(pictures):
         got = "one string" if isinstance(texts, str) else len(texts)
         raise ShapeError("pictures and prompts do not pair up", got=got, expected=len(pictures))
@@ -143,6 +151,8 @@ class Judged(Rows):
         compat: see the module.
     """
 
+    version = 2
+
     def __init__(self, category: str, canonical: str, source: Source, compat: str) -> None:
         super().__init__()
         self.compat: Compat = known_compat(compat)
@@ -158,14 +168,18 @@ class Judged(Rows):
         """The model or models that judge."""
         return self.source
 
-    def take(self, judgements: Sequence[Judgement], keys: Keys = None) -> None:
-        """Keep judgements, one per sample."""
+    def take(
+        self, judgements: Sequence[Judgement], keys: Keys = None, pictures: Tensor | None = None
+    ) -> None:
+        """Keep judgements, one per sample, and the sizes of the pictures where they are given."""
+        seen = {} if pictures is None else {SIZE: sizes(pictures)}
         names = sorted({name for j in judgements for name in j.parts})
         self.add(
             keys,
             value=torch.tensor([j.score for j in judgements], dtype=torch.float64),
             fault=torch.tensor([int(j.fault) for j in judgements]),
             reason=torch.tensor([_encoded(j.reason) for j in judgements], dtype=torch.uint8),
+            **seen,
             **{
                 f"{PART}{name}": torch.tensor([j.parts[name] for j in judgements]).double()
                 for name in names
@@ -199,7 +213,7 @@ class Judged(Rows):
         }
         return self._result(
             float(values.mean()),
-            interval=bootstrap_mean(values) if len(values) > 1 else None,
+            interval=mean_interval(values) if len(values) > 1 else None,
             per_sample=values,
             keys=rows[KEYS],
             parts={**means, **shares},

@@ -150,4 +150,4 @@ class Complex(Judged):
             aspects: What each prompt has besides attributes, see `aspect`.
             keys: Sample numbers.
         """
-        self.take(self.judge(pictures, texts, aspects), keys)
+        self.take(self.judge(pictures, texts, aspects), keys, pictures)

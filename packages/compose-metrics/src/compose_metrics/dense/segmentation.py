@@ -177,9 +177,7 @@ class MeanIoU(_Segmentation):
             parts[name] = float(sums[0][k] / union[k])
         stacked = torch.stack([hits, truth, claimed], 1)
         interval = self._bootstrapped(stacked, lambda m: _miou(*m.unbind(1)))
-        return self._result(
-            float(_miou(*sums)), interval=interval, parts=parts
-        )
+        return self._result(float(_miou(*sums)), interval=interval, parts=parts)
 
 
 @final

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from compose_core.errors import ShapeError, WeightsError
 from compose_metrics.metric import Keys, PerSample
-from compose_metrics.pictures import checked
+from compose_metrics.pictures import checked, sizes, taken
 from compose_metrics.result import JSON, Source
 
 EPSILON = 1e-10
@@ -105,6 +105,7 @@ class LPIPS(PerSample):
         WeightsError: The heads do not fit the trunk.
     """
 
+    version = 2
     higher_is_better = False
 
     def __init__(self, trunk: Trunk, heads: Sequence[Tensor] | None) -> None:
@@ -119,8 +120,9 @@ class LPIPS(PerSample):
     @torch.no_grad()
     def update(self, pictures: Tensor, reference: Tensor, *, keys: Keys = None) -> None:
         """Take pairs of pictures (B, 3, H, W), float in [-1, 1] or uint8."""
-        distance = perceptual_distance(pictures, reference, self.trunk, self.heads)
-        self.add(keys, value=distance.double())
+        a, b = taken(pictures), taken(reference, "the reference pictures")
+        distance = perceptual_distance(a, b, self.trunk, self.heads)
+        self.add(keys, value=distance.double(), size=sizes(a))
 
     def params(self) -> dict[str, JSON]:
         """The version and the heads, by the sha256 of their float32 values."""

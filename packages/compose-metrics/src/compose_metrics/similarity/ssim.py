@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from compose_core.errors import ShapeError, UsageError
 from compose_metrics.metric import Keys, PerSample
-from compose_metrics.pictures import checked
+from compose_metrics.pictures import as_bytes, checked, sizes
 from compose_metrics.result import JSON
 
 WINDOW = 11
@@ -82,11 +82,13 @@ class SSIM(PerSample):
     """
 
     id = "ssim"
+    version = 2
 
     def update(self, pictures: Tensor, reference: Tensor, *, keys: Keys = None) -> None:
         """Take pairs of pictures (B, 3, H, W), float in [-1, 1] or uint8."""
         a, b = checked(pictures), checked(reference, "the reference pictures")
-        self.add(keys, value=ssim((a.double() + 1) / 2, (b.double() + 1) / 2, data_range=1.0))
+        x, y = (as_bytes(side).double() / 255 for side in (a, b))
+        self.add(keys, value=ssim(x, y, data_range=1.0), size=sizes(a))
 
     def params(self) -> dict[str, JSON]:
         """Wang's settings, written out."""
