@@ -12,6 +12,7 @@ from torch import Tensor
 
 from compose_benchmarks.judges import Judge
 from compose_metrics.metric import Keys, PerSample
+from compose_metrics.pictures import sizes, taken
 from compose_metrics.result import Source
 from compose_worlds.judge import Found, verdict
 from compose_worlds.primitives.captions import Caption
@@ -20,9 +21,13 @@ __all__ = ["ExactlyThese", "ObjectsThere", "RelationHolds"]
 
 
 class _Kept(PerSample):
-    """A share of promises; `name` is the id without the judge."""
+    """A share of promises; `name` is the id without the judge.
+
+    The interval of one that a picture keeps or does not is Wilson's, see `mean_interval`.
+    """
 
     name: ClassVar[str]
+    version = 2
 
     def __init__(self, judge: Judge) -> None:
         super().__init__()
@@ -31,9 +36,11 @@ class _Kept(PerSample):
 
     def update(self, pictures: Tensor, captions: Sequence[Caption], *, keys: Keys = None) -> None:
         """Take pictures (B, 3, H, W) in [-1, 1] with a caption each."""
+        pictures = taken(pictures)
         pairs = zip(self.judge.look(pictures), captions, strict=True)
         values = [self._value(caption, list(look.found)) for look, caption in pairs]
-        self.add(keys, value=torch.tensor(values, dtype=torch.float64))
+        value = torch.tensor(values, dtype=torch.float64)
+        self.add(keys, value=value, size=sizes(pictures))
 
     def extractor_source(self) -> Source:
         """The judge."""
