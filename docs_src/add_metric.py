@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from compose_metrics.metric import Keys, PerSample
-from compose_metrics.pictures import checked
+from compose_metrics.pictures import taken
 
 
 class Colourfulness(PerSample):
@@ -21,7 +21,7 @@ class Colourfulness(PerSample):
 
     def update(self, pictures: Tensor, *, keys: Keys = None) -> None:
         """Take pictures (B, 3, H, W) in [-1, 1]."""
-        red, green, blue = ((checked(pictures) + 1) * 127.5).flatten(2).unbind(1)
+        red, green, blue = ((taken(pictures) + 1) * 127.5).flatten(2).unbind(1)
         rg, yb = red - green, (red + green) / 2 - blue
         spread = (rg.var(1, correction=0) + yb.var(1, correction=0)).sqrt()
         size = (rg.mean(1) ** 2 + yb.mean(1) ** 2).sqrt()
