@@ -100,6 +100,12 @@ def _triplets(args: argparse.Namespace) -> int:
     from compose_cnc.data.triplet import NEGATIVE, PROMPT
 
     shard = Shard.parse(args.shard)
+    if args.out.absolute().is_relative_to(args.source.absolute()):
+        raise UsageError(
+            "the triplets would lie among their own sources",
+            got=f"{args.out} in {args.source}",
+            remedy="choose a folder elsewhere",
+        )
     settings = Settings(
         size=args.size,
         fit=args.fit,

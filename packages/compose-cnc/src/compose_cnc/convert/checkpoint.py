@@ -130,9 +130,12 @@ def _understood(
     for part, prefix in keys.PARTS.items():
         if not any(name.startswith(prefix) for name in tensors):
             raise _stranger(tensors, f"nothing under {prefix!r}, where the {part} should be", path)
-    depth = networks.depth_of(list(tensors))
-    parts, unknown = keys.from_official(tensors, depth)
-    built = networks.build(parts, depth)
+    try:
+        depth = networks.depth_of(list(tensors))
+        parts, unknown = keys.from_official(tensors, depth)
+        built = networks.build(parts, depth)
+    except WeightsError as error:
+        raise _stranger(tensors, str(error.got), path) from error
     wanted = {part: networks.shapes(network) for part, network in built.items()}
     missing: list[str] = []
     odd: list[str] = []

@@ -1,10 +1,11 @@
-"""Names of tensors: those of the published checkpoint (latent diffusion's), and those of diffusers.
+"""Names of tensors: those of the published checkpoint, and those of diffusers.
 
-Each part of the model has a table of modules, official name to ours, both complete paths; a tensor
-is a module and one of `weight` and `bias`. Tables are built for a depth (levels, layers, where
-attention is), never for a width, and every name in a table occurs once, so they can be read in both
-directions. A table may list modules that a given checkpoint does not have, such as the shortcut of
-a residual block that keeps its width: which tensors there must be is known from the networks.
+The checkpoint is named as in latent diffusion. Each part of the model has a table of modules,
+official name to ours, both complete paths; a tensor is a module and one of `weight` and `bias`.
+Tables are built for a depth (levels, layers, where attention is), never for a width, and every
+name in a table occurs once, so they can be read in both directions. A table may list modules that
+a given checkpoint does not have, such as the shortcut of a residual block that keeps its width:
+which tensors there must be is known from the networks.
 """
 
 from __future__ import annotations

@@ -1,16 +1,16 @@
 """The networks that a set of weights belongs to, read off the shapes of the weights.
 
-They are built without storage (device "meta"): what they are asked for is their configuration, and
-which tensors of which shapes they consist of. What no shape tells is as in Stable Diffusion 1: eight
-heads in each attention of the UNet, heads of 64 channels in the text encoder, norms over 32 groups,
-and the strides of the depth streams.
+They are built without storage (device "meta"): what they are asked for is their configuration,
+and which tensors of which shapes they consist of. What no shape tells is as in Stable Diffusion 1:
+eight heads in each attention of the UNet, heads of 64 channels in the text encoder, norms over 32
+groups, and the strides of the depth streams.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import torch
 from torch import Tensor
@@ -88,7 +88,7 @@ def build(parts: Parts, depth: Depth) -> dict[str, Any]:
 
 
 def shapes(network: Any) -> dict[str, torch.Size]:
-    """Names and shapes of a network's tensors; a text encoder's as Stable Diffusion spells them."""
+    """Names and shapes of a network's tensors; a text encoder's names begin `text_model.`."""
     names = {name: tensor.shape for name, tensor in network.state_dict().items()}
     if type(network).__name__ == "CLIPTextModel":
         names = {f"text_model.{k.removeprefix('text_model.')}": v for k, v in names.items()}
@@ -102,14 +102,15 @@ def _size(parts: Parts, part: str, name: str, axis: int = 0) -> int:
     return tensor.shape[axis]
 
 
-def _widths(parts: Parts, part: str, depth: Depth) -> tuple[int, ...]:
+def _widths(parts: Parts, depth: Depth) -> tuple[int, ...]:
+    """Of the UNet, and so of its clone: a clone of another width is one of another model."""
     levels = range(len(depth.attention))
-    return tuple(_size(parts, part, f"down_blocks.{i}.resnets.0.conv1.weight") for i in levels)
+    return tuple(_size(parts, "unet", f"down_blocks.{i}.resnets.0.conv1.weight") for i in levels)
 
 
-def _context(parts: Parts, part: str) -> int:
+def _context(parts: Parts) -> int:
     name = "mid_block.attentions.0.transformer_blocks.0.attn2.to_k.weight"
-    return _size(parts, part, name, 1)
+    return _size(parts, "unet", name, 1)
 
 
 def _blocks(side: str, attention: tuple[bool, ...]) -> tuple[str, ...]:
@@ -125,9 +126,9 @@ def _unet(parts: Parts, depth: Depth) -> Any:
         out_channels=_size(parts, "unet", "conv_out.weight"),
         down_block_types=_blocks("Down", depth.attention),
         up_block_types=_blocks("Up", depth.attention[::-1]),
-        block_out_channels=_widths(parts, "unet", depth),
+        block_out_channels=_widths(parts, depth),
         layers_per_block=depth.layers,
-        cross_attention_dim=_context(parts, "unet"),
+        cross_attention_dim=_context(parts),
         attention_head_dim=_HEADS,  # in this class: the number of heads
     )
 
@@ -137,7 +138,7 @@ def _vae(parts: Parts, depth: Depth) -> Any:
 
     names = (f"encoder.down_blocks.{i}.resnets.0.conv1.weight" for i in range(depth.vae_levels))
     widths = tuple(_size(parts, "vae", name) for name in names)
-    return AutoencoderKL(
+    return cast(Any, AutoencoderKL)(  # whose annotations allow one block only
         in_channels=_size(parts, "vae", "encoder.conv_in.weight", 1),
         out_channels=_size(parts, "vae", "decoder.conv_out.weight"),
         down_block_types=("DownEncoderBlock2D",) * depth.vae_levels,
@@ -188,11 +189,11 @@ def _local(parts: Parts, depth: Depth) -> Any:
         feature_channels=tuple(
             _size(parts, "local_fuser", f"streams.zero.{i}.weight") for i in levels
         ),
-        in_channels=_size(parts, "local_fuser", "conv_in.weight", 1),
+        in_channels=_size(parts, "unet", "conv_in.weight", 1),
         down_block_types=_blocks("Down", depth.attention),
-        block_out_channels=_widths(parts, "local_fuser", depth),
+        block_out_channels=_widths(parts, depth),
         layers_per_block=depth.layers,
-        cross_attention_dim=_context(parts, "local_fuser"),
+        cross_attention_dim=_context(parts),
         attention_head_dim=_HEADS,
     )
 
@@ -200,7 +201,7 @@ def _local(parts: Parts, depth: Depth) -> Any:
 def _global(parts: Parts, depth: Depth) -> Any:
     from compose_cnc.model.tokens import GlobalFuser
 
-    width = _context(parts, "unet")
+    width = _context(parts)
     out = _size(parts, "global_fuser", "fg.ff2.net.2.weight")
     return GlobalFuser(
         embedding_dim=_size(parts, "global_fuser", "fg.norm1.weight"),

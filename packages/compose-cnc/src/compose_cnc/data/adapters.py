@@ -177,8 +177,8 @@ def load_exemplar_encoder(
 ) -> ExemplarEncoder:
     """The vision half of CLIP, with its projection, from a folder of it or of all of CLIP.
 
-    Its `preprocessor_config.json` is looked for in the folder, then in a `feature_extractor` beside
-    it; without one, pictures are prepared as for OpenAI's CLIP.
+    Its `preprocessor_config.json` is looked for in the folder, then in a `feature_extractor`
+    beside it; without one, pictures are prepared as for OpenAI's CLIP, at the size of the model.
 
     Raises:
         WeightsError: The folder holds no such model, or a damaged one.
@@ -197,7 +197,8 @@ def load_exemplar_encoder(
     name = "preprocessor_config.json"
     places = (folder / name, folder.parent / "feature_extractor" / name)
     file = next((place for place in places if place.is_file()), None)
-    preprocess = None
+    side = int(network.config.image_size)
+    preprocess = Preprocess(side, side)
     if file is not None:
         try:
             preprocess = Preprocess.from_config(json.loads(file.read_text("utf-8")))

@@ -1,4 +1,4 @@
-"""A source becomes a data set of triplets: item by item, resumable, in as many shards as wanted."""
+"""A source becomes a data set of triplets: item by item, resumable, in any number of shards."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ def _unpacked(root: Path) -> Iterator[tuple[Row, tuple[Reader, Reader]]]:
 def _check(row: Row) -> None:
     for name in _COLUMNS:
         _ = row[name]
-    float(row["label_0"]), float(row["label_1"])
+    _preferred(row)
 
 
 def _picture(root: Path, uid: str) -> Reader:

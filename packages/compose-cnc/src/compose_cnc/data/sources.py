@@ -156,8 +156,8 @@ def coco_stuff(root: Path, split: str = "train2017") -> Source:
     """COCO with the pixel maps of COCO-Stuff (`stuffthingmaps_trainval2017.zip`).
 
     Looks for `annotations/captions_SPLIT.json`, pictures in `SPLIT/` or `images/SPLIT/`, and maps
-    `ID.png` in `stuffthingmaps/SPLIT/`, `pixelmaps/SPLIT/` or `annotations/SPLIT/`. All captions of
-    a picture are kept.
+    `ID.png` in `stuffthingmaps/SPLIT/`, `pixelmaps/SPLIT/` or `annotations/SPLIT/`. All captions
+    of a picture are kept.
 
     Raises:
         UsageError: One of the three is missing.

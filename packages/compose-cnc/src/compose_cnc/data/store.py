@@ -1,4 +1,4 @@
-"""One triplet on disk: a folder of pictures, embeddings and words that is there whole or not at all.
+"""One triplet on disk: a folder of pictures, embeddings and words, there whole or not at all.
 
     items/ab/ID/picture.png        I_s, 8 bit
     items/ab/ID/mask.png           M, 0 or 255
@@ -41,7 +41,7 @@ __all__ = [
     "fingerprint",
     "item_folder",
     "load_item",
-    "read_item",
+    "place",
     "write_item",
 ]
 
@@ -153,18 +153,6 @@ def _bytes(folder: Path, facts: Any, item_id: str) -> dict[str, bytes]:
     return found
 
 
-def read_item(root: Path, item_id: str) -> dict[str, Any]:
-    """What `item.json` says.
-
-    Raises:
-        WeightsError: It is missing or damaged.
-    """
-    try:
-        return json.loads((item_folder(root, item_id) / _FACTS).read_text("utf-8"))
-    except _DAMAGE as error:
-        raise _damaged(root, item_id, error) from error
-
-
 def load_item(root: Path, item_id: str, expected: str | None = None) -> dict[str, Any]:
     """Tensors and captions of an item, every file checked.
 
@@ -209,7 +197,7 @@ def _damaged(root: Path, item_id: str, error: Exception) -> WeightsError:
         "a triplet is damaged",
         got=f"{item_folder(root, item_id)}: {error}",
         expected="the files that were written",
-        remedy="run `compose cnc triplets` again with the same settings: it makes damaged ones anew",
+        remedy="run `compose cnc triplets` again, set as before: damaged ones are made anew",
     )
 
 

@@ -1,8 +1,8 @@
 """A picture taken apart: what is in front, what lies behind it, and how both are seen.
 
 Section 3.2 of Compose and Conquer: `I_f = I_s M` keeps the salient object, and `I_b` is `I_s` with
-the object, grown by a dilation, painted over (figure 8, appendix A.2). Depth is read from both, and
-embeddings from `I_s` (which serves as exemplar of the foreground) and `I_b`.
+the object, grown by a dilation, painted over (figure 8, appendix A.2). Depth is read from both,
+and embeddings from `I_s` (which serves as exemplar of the foreground) and `I_b`.
 """
 
 from __future__ import annotations
