@@ -114,6 +114,40 @@ def test_the_shared_negative_is_asked_once(model):
     assert len(distinct(asked(plan(model, own, bootstrap=0.0).denoiser, x, level))) == 5
 
 
+def negatives(made, **options):
+    method = RegionalMethod(**options)
+    amodal, _ = method._masks(made, (16, 16), (False, False))
+    return method._negatives(made, amodal)
+
+
+def test_layers_side_by_side_are_guided_away_from_each_other():
+    assert negatives(scene(LEFT, RIGHT)) == ["a blue cube", "a red sphere"]
+    assert negatives(scene(LEFT, RIGHT, negative="fog")) == [
+        "fog and a blue cube",
+        "fog and a red sphere",
+    ]
+    assert negatives(scene(LEFT, RIGHT, negative="fog"), apart=False) == ["fog", "fog"]
+
+
+def test_grounds_twins_and_layers_with_their_own_negative_have_no_rivals():
+    ground = {"prompt": "grass", "box": [0.0, 0.0, 1.0, 1.0], "z": -1.0}
+    assert negatives(scene(ground, LEFT)) == ["", ""]
+    assert negatives(scene(LEFT, {**RIGHT, "prompt": LEFT["prompt"]})) == ["", ""]
+    assert negatives(scene({**LEFT, "negative": "fog"}, RIGHT)) == ["fog", "a red sphere"]
+    assert negatives(scene({**LEFT, "negative": ""}, RIGHT)) == ["", "a red sphere"]
+
+
+def test_two_layers_apart_ask_nothing_more(model):
+    """What one is guided away from is what the other asks anyway."""
+    x, level = noise(1, 4, 16, 16), model.schedule.level(500.0)
+    counts = [
+        len(distinct(asked(plan(model, made, bootstrap=0.0, apart=apart).denoiser, x, level)))
+        for made in (scene(LEFT, RIGHT),)
+        for apart in (True, False)
+    ]
+    assert counts == [4, 4]
+
+
 def test_an_empty_negative_of_a_layer_switches_that_of_the_scene_off(model):
     x, level = noise(1, 4, 16, 16), model.schedule.level(500.0)
     counts = [

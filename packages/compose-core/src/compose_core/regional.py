@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Bootstrapped", "RegionalMethod", "palette", "soften"]
 
+_COVERED = 0.9
+"""Share of a region from which on what covers it is its ground."""
+
 _VISIBLE = 1e-3
 """Share below which a layer has no say in a cell."""
 
@@ -47,6 +50,9 @@ class RegionalMethod(Method):
 
     Args:
         bootstrap: Share of the steps during which layers see a plain background; 0 to 1.
+        apart: Whether a layer is also guided away from the prompts of the others, unless it has a
+            negative of its own. A model that was trained on complete captions otherwise takes the
+            object of another layer for the one it was asked for, and leaves its own region empty.
         soften: Blur of the masks, in latent cells (standard deviation); 0 keeps them as they are.
         base_share: How much of every region the base prompt keeps; 0 to 1. It ties the layers
             together (light, ground) at the price of weaker layers.
@@ -61,7 +67,8 @@ class RegionalMethod(Method):
 
     def __init__(
         self,
-        bootstrap: float = 0.6,
+        bootstrap: float = 0.8,
+        apart: bool = True,
         soften: float = 0.5,
         base_share: float = 0.0,
         overlap: float = 0.5,
@@ -70,7 +77,7 @@ class RegionalMethod(Method):
         for key, value in shares.items():
             if not 0 <= value <= 1:
                 raise UsageError(f"{key} is a share", got=value, expected="0 to 1")
-        self.bootstrap, self.soften = bootstrap, soften
+        self.bootstrap, self.apart, self.soften = bootstrap, apart, soften
         self.base_share, self.overlap = base_share, overlap
 
     def plan(
@@ -91,10 +98,8 @@ class RegionalMethod(Method):
         leaves = _Leaves(model, guidance, device)
         base = leaves.guided(scene.prompt, scene.negative)
         layers = [
-            leaves.guided(
-                x.prompt or scene.prompt, scene.negative if x.negative is None else x.negative
-            )
-            for x in scene.ordered
+            leaves.guided(layer.prompt or scene.prompt, negative)
+            for layer, negative in zip(scene.ordered, self._negatives(scene, amodal), strict=True)
         ]
         colours = palette(model.codec).to(device) if self.bootstrap and layers else None
         windows = self._windows(shape[1:], model.sample_size, wrap)
@@ -142,6 +147,27 @@ class RegionalMethod(Method):
         base = base.clamp_min(1e-4)  # where all weights are zero the base takes over
         shares = torch.cat([base[None], layers])
         return torch.stack(list(regions.values())), shares / shares.sum(0)
+
+    def _negatives(self, scene: Scene, amodal: Tensor) -> list[str]:
+        """What each layer is guided away from; `amodal` masks are (K, h, w).
+
+        A layer that covers the region of another is its ground; these two are no rivals, and
+        neither are two that ask for the same.
+        """
+        found: list[str] = []
+        for layer, own in zip(scene.ordered, amodal, strict=True):
+            rivals = [
+                other.prompt
+                for other, mask in zip(scene.ordered, amodal, strict=True)
+                if other.prompt
+                and other.prompt != layer.prompt
+                and float((own * mask).sum()) < _COVERED * min(float(own.sum()), float(mask.sum()))
+            ]
+            if layer.negative is not None or not self.apart:
+                rivals = []
+            inherited = scene.negative if layer.negative is None else layer.negative
+            found.append(" and ".join(dict.fromkeys(x for x in (inherited, *rivals) if x)))
+        return found
 
     def _windows(
         self, spatial: tuple[int, int], trained: tuple[int, int], wrap: tuple[bool, bool]
