@@ -57,31 +57,34 @@ def measured():
 def result(measured):
     """A whole record."""
 
-    def make(method="plain", values=(1.0, 0.0), metrics=None, n=None, scoring="f" * 64, **task):
+    def make(
+        method="plain",
+        values=(1.0, 0.0),
+        metrics=None,
+        n=None,
+        scoring="f" * 64,
+        sampler=None,
+        model=None,
+        **task,
+    ):
         n = n or len(values)
         usual = {"name": "regional-attributes", "version": 1, "items_sha256": "a" * 64}
         usual |= {"split": "held out", "n": n}
+        walk = {"name": "ddim", "steps": 30, "guidance": 5.0, "dtype": "float32"}
+        walk |= {"device": "cpu", "micro_batch": 8, "max_batch": 64, "threads": 1}
         return record.Record(
             run_id="b" * 64,
             date="2026-01-02T03:04:05Z",
             command=f"compose bench run regional-attributes --method {method}",
             task=record.Task(**(usual | task)),
             method=record.MethodInfo(name=method, summary="", package="compose-x", version="1"),
-            model=record.ModelInfo(id="sd-tiny", sha256="c" * 64, files={"a.json": "d" * 64}),
-            sampler=record.SamplerInfo(
-                name="ddim",
-                steps=30,
-                guidance=5.0,
-                seeds=tuple(range(n)),
-                dtype="float32",
-                device="cpu",
-                micro_batch=8,
-                max_batch=64,
-                threads=1,
+            model=record.ModelInfo(
+                **({"id": "sd-tiny", "sha256": "c" * 64, "files": {}} | (model or {}))
             ),
+            sampler=record.SamplerInfo(**(walk | {"seeds": tuple(range(n))} | (sampler or {}))),
             metrics=tuple(metrics or (measured(values),)),
             cost=record.Cost(
-                timed=2,
+                timed=n,
                 seconds=2.0,
                 seconds_per_item=1.0,
                 items_per_second=1.0,

@@ -31,6 +31,13 @@ def test_what_is_written_comes_back(result, tmp_path):
         lambda c: c.update(schema_version=2),
         lambda c: c.update(metrics=[]),
         lambda c: c.update(run_id="short"),
+        lambda c: c["code"].pop("scoring_sha256"),
+        lambda c: c["metrics"][0].update(n=1),
+        lambda c: c["metrics"][0].update(keys=[0, 0]),
+        lambda c: c["metrics"][0].update(keys=[0, 7777]),
+        lambda c: c["metrics"][0].update(value=99.0),
+        lambda c: c["metrics"][0]["interval"].update(low=2.0),
+        lambda c: c["cost"].update(timed=3),
     ],
 )
 def test_what_is_no_record_is_refused_with_its_name(result, tmp_path, change):

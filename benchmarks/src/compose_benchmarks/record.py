@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from math import fsum, isclose
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -158,7 +159,7 @@ class Measured(_Part):
         params: all that changes the value.
         extractor: the network.
         parts: numbers that the value consists of.
-        per_sample: value of each sample, where it has them.
+        per_sample: value of each sample, where it has them; their mean is the value.
         keys: the items that these values belong to.
     """
 
@@ -185,6 +186,22 @@ class Measured(_Part):
             raise ValueError(f"{self.id} has values without the items that they belong to")
         if self.per_sample is not None and len(self.per_sample) != len(self.keys or ()):
             raise ValueError(f"{self.id} has not one value for each of its items")
+        return self
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> Self:
+        """Numbers that say the same thing twice agree."""
+        values, keys = self.per_sample, self.keys or ()
+        if len(set(keys)) < len(keys):
+            raise ValueError(f"{self.id} has an item twice")
+        if values is not None and len(values) != self.n:
+            raise ValueError(f"{self.id} has {len(values)} values, and n = {self.n}")
+        if values is not None and not isclose(
+            fsum(values) / self.n, self.value, rel_tol=1e-6, abs_tol=1e-6
+        ):
+            raise ValueError(f"{self.id} is {self.value}, which is not the mean of its values")
+        if self.interval is not None and self.interval.low > self.interval.high:
+            raise ValueError(f"the interval of {self.id} ends before it begins")
         return self
 
     @property
@@ -255,8 +272,14 @@ class Record(_Part):
         names = [metric.id for metric in self.metrics]
         if len(set(names)) < len(names):
             raise ValueError("a metric stands twice in the record")
-        if len(self.sampler.seeds) != self.task.n + self.task.skipped:
+        asked = self.task.n + self.task.skipped
+        if len(self.sampler.seeds) != asked:
             raise ValueError("there is not one seed for each item")
+        for one in self.metrics:
+            if max(one.keys or (0,)) >= asked:
+                raise ValueError(f"{one.id} has values of items that were not asked for")
+        if self.cost.timed > asked:
+            raise ValueError("more pictures were timed than asked for")
         return self
 
     def metric(self, name: str) -> Measured | None:
