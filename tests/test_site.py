@@ -1,6 +1,7 @@
 """The site: its generated pages are current, it builds without a warning, every link leads on."""
 
 import csv
+import html
 import importlib
 import io
 import json
@@ -133,8 +134,10 @@ def record(method, values, fid, *, n=None, suite="toy-suite", model="sd-tiny"):
                     },
                 ],
                 "cost": {
+                    "timed": n,
                     "seconds": 1.0 * n,
                     "seconds_per_item": 1.0,
+                    "items_per_second": 1.0,
                     "peak_memory_bytes": 1,
                     "evaluations_per_item": 60.0,
                 },
@@ -142,6 +145,7 @@ def record(method, values, fid, *, n=None, suite="toy-suite", model="sd-tiny"):
                     "commit": "",
                     "dirty": None,
                     "sources_sha256": "c" * 64,
+                    "scoring_sha256": "d" * 64,
                     "constraints_sha256": "",
                 },
                 "env": {"python": "3", "torch": "2", "cuda": "", "os": "x", "packages": {}},
@@ -196,13 +200,26 @@ def test_rows_are_ranked_with_intervals_and_the_command_that_makes_them_again(pa
 
 def test_a_difference_that_is_not_significant_is_marked(pages):
     best, level, worse = (row[1] for row in rows(pages["leaderboards/toy-suite.md"]))
-    assert 'class="best"' in best and "=" in level.split("<span")[0].split(">")[1]
-    assert "=" not in worse.split("<span")[0].split(">")[1]
+    assert 'class="best"' in best and "≈" in level.split("<span")[0].split(">")[1]
+    assert "≈" not in worse.split("<span")[0].split(">")[1]
+
+
+def test_what_cannot_be_said_is_not_marked_as_equal(pages):
+    page = pages["leaderboards/toy-suite.md"]
+    last = rows(page, 1)  # ssim, which has no interval here
+    assert not any("≈" in row[1] for row in last) and sum("&nbsp;?" in row[1] for row in last) == 2
+
+
+def test_the_marks_are_explained_in_the_words_of_the_command(pages):
+    from compose_benchmarks.table import NOTE
+
+    for path in ("index", "toy-suite"):
+        assert NOTE in pages[f"leaderboards/{path}.md"]
 
 
 def test_smaller_is_better_where_it_is(pages):
     best, level, worse = (row[2] for row in rows(pages["leaderboards/toy-suite.md"]))
-    assert 'class="best"' in best and "&nbsp;=" in level and "&nbsp;=" not in worse
+    assert 'class="best"' in best and "&nbsp;≈" in level and "&nbsp;≈" not in worse
 
 
 def test_networks_of_the_zoo_and_others_never_share_a_table(pages):
@@ -224,7 +241,8 @@ def test_downloads_hold_the_records(pages):
     lines = list(csv.DictReader(io.StringIO(pages["leaderboards/data/toy-suite.csv"])))
     assert len(lines) == 4 * 3
     first = lines[0]
-    assert (first["method"], first["metric"]) == ("better", METRIC)
+    assert (first["method"], first["metric"], first["rank"]) == ("better", METRIC, "1")
+    assert first["run_id"] == "a" * 64 and first["command"].startswith("compose bench run")
     assert float(first["value"]) == pytest.approx(31 / 40)
 
 
@@ -244,7 +262,10 @@ def test_strips_of_pictures_are_shown_beside_their_scenes(tmp_path):
     folder = tmp_path / "toy-suite"
     (folder / "better.png").write_bytes(b"strip")
     (folder / "worse.png").write_bytes(b"other")
-    items = {"items": [{"number": 0, "scene": {"prompt": "a <red> sphere"}}]}
+    items = {
+        "sha256": f"{40:064x}",
+        "items": [{"number": 0, "scene": {"prompt": "a <red> sphere"}}],
+    }
     (folder / "items.json").write_text(json.dumps(items))
     found = module("leaderboard_pages").pages(tmp_path)
     assert found["leaderboards/strips/toy-suite/better.png"] == b"strip"
@@ -252,20 +273,36 @@ def test_strips_of_pictures_are_shown_beside_their_scenes(tmp_path):
     assert "toy-suite-items.json" in found["leaderboards/toy-suite.md"]
 
 
-def test_paper_tables_show_every_number_as_printed():
+def test_paper_tables_show_every_number_in_its_place():
     page = module("paper_pages").pages()["leaderboards/papers.md"]
     records = sorted((ROOT / "benchmarks" / "results" / "papers").glob("*.json"))
     assert records and page.count("<tbody>") == len(records)
     for path in records:
         one = json.loads(path.read_text("utf-8"))
-        for row in one["rows"]:
-            for column, value in zip(one["columns"], row["values"], strict=True):
-                if value is not None and not row.get("printed"):
-                    assert f">{value:.{column['decimals']}f}<" in page
+        inside = page.split(f"{{: #{one['id']} }}")[1].split("</div>")[0]
+        shown = [[re.sub("<[^>]+>", "", cell) for cell in row] for row in rows(inside)]
+        assert len(shown) == len(one["rows"])
+        for cells, row in zip(shown, one["rows"], strict=True):
+            assert cells[0] == html.escape(row["name"])
+            numbers = cells[len(cells) - len(one["columns"]) :]
+            for column, value, cell in zip(one["columns"], row["values"], numbers, strict=True):
+                group = f"{column['group']} / " if column.get("group") else ""
+                plain = "–" if value is None else f"{value:.{column['decimals']}f}"
+                printed = row.get("printed", {}).get(group + column["name"], plain)
+                assert cell == html.escape(printed)
 
 
-def test_papers_are_never_on_a_board(pages):
-    assert not any("paper" in text for path, text in pages.items() if path.endswith("suite.md"))
+def test_papers_are_never_on_a_board(tmp_path):
+    publish(tmp_path, record("ours", GOOD, 20.0))
+    other = record("theirs", BAD, 60.0).model_dump_json()
+    papers = tmp_path / "papers"
+    papers.mkdir()
+    (papers / "theirs.json").write_text(other)  # not even a record that could be ranked
+    source = ROOT / "benchmarks" / "results" / "papers" / "dde-table-1.json"
+    (papers / source.name).write_bytes(source.read_bytes())
+    found = module("leaderboard_pages").pages(tmp_path)
+    assert "<strong>ours" in found["leaderboards/toy-suite.md"]
+    assert not any("theirs" in str(text) or "DDE" in str(text) for text in found.values())
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.37, 0.66), (0, 1), (12.3, 15.1), (5, 5), (-3, 4e3)])

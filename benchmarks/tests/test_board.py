@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from compose_benchmarks import record
-from compose_benchmarks.board import board, read_results
-from compose_benchmarks.table import render
+from compose_benchmarks.board import FEWEST, board, boards, read_results
+from compose_benchmarks.table import NOTE, render
 from compose_core.errors import ComposeError
 
 N = 64
@@ -66,12 +66,70 @@ def test_without_values_for_each_picture_intervals_decide(result, measured):
         ({"items_sha256": "f" * 64}, "items"),
         ({"version": 2}, "version"),
         ({"scoring": "0" * 64}, "code of the scores"),
+        ({"sampler": {"name": "heun"}}, "sampler: ddim and heun"),
+        ({"sampler": {"steps": 500}}, "steps: 30 and 500"),
+        ({"sampler": {"guidance": 50.0}}, "guidance"),
+        ({"sampler": {"dtype": "float16"}}, "dtype"),
+        ({"model": {"sha256": "0" * 64}}, "weights of sd-tiny"),
     ],
 )
 def test_unequal_tasks_are_not_ranked(result, change, named):
     with pytest.raises(ComposeError, match="cannot be ranked together") as caught:
         board([result("a"), result("b", **change)])
     assert named in str(caught.value)
+
+
+def test_other_models_are_ranked_together(result):
+    other = result("a", model={"id": "another", "sha256": "0" * 64})
+    assert len(board([result("a"), other]).rows) == 2
+
+
+def test_what_cannot_be_compared_stands_apart(result):
+    few = [
+        result("a", noisy(0.2)[:30]),
+        result("b", noisy(0.2)[:30]),
+        result("c", noisy(0.1)[:30]),
+    ]
+    many = [result("a", noisy(0.2)), result("b", noisy(0.3))]
+    longer = result("c", noisy(0.9), sampler={"steps": 90})
+    found = boards([*few, longer, *many])
+    assert [[row.record.method.name for row in one.rows] for one in found] == [
+        ["b", "a"],
+        ["c"],
+        ["a", "b", "c"],
+    ]
+    assert [one.n for one in found] == [N, N, 30]
+    assert "ddim, 90 steps, guidance 5, float32" in render(found, "md")
+
+
+def test_without_the_metric_that_ranks_there_is_no_ranking(result):
+    with pytest.raises(ComposeError, match="metric that ranks") as caught:
+        board([result("a")], primary="ssim")
+    assert "objects@tiny-v1" in str(caught.value)
+
+
+@pytest.mark.parametrize("n", [1, 2, 8, FEWEST - 1])
+def test_nothing_is_said_of_few_pictures(result, n):
+    ranked = board([result("a", (1.0,) * n), result("b", (0.0,) * n)])
+    cell = ranked.rows[1].cells["objects@tiny-v1"]
+    assert (cell.standing, cell.p) == ("unknown", None)
+    text = render([ranked], "md")
+    assert "0.000 ?" in text and NOTE in text and f"fewer than {FEWEST} pictures" in NOTE
+
+
+def test_enough_pictures_are_compared(result):
+    ranked = board([result("a", (1.0,) * FEWEST), result("b", (0.0,) * FEWEST)])
+    assert ranked.rows[1].cells["objects@tiny-v1"].standing == "worse"
+
+
+def test_without_an_interval_nothing_is_said(result, measured):
+    def one(name, value):
+        changes = {"value": value, "per_sample": None, "keys": None, "interval": None}
+        return result(name, metrics=[measured(noisy(0.0), id="fid@tiny-v1", **changes)])
+
+    ranked = board([one("a", 1.0), one("b", 2.0)])
+    assert ranked.rows[1].cells["fid@tiny-v1"].standing == "unknown"
+    assert "≈" not in render([ranked], "md").partition("\n\n**best**")[0]
 
 
 def test_unequal_metrics_are_not_ranked(result, measured):
@@ -105,7 +163,8 @@ def test_the_same_table_in_three_formats(result):
 def test_results_are_found_by_suite_and_papers_stay_apart(result, tmp_path):
     record.save(result("a"), tmp_path / "regional-attributes" / "a.json")
     record.save(result("b"), tmp_path / "papers" / "b.json")
-    (tmp_path / "regional-attributes" / "items.json").write_text("{}")
+    items = tmp_path / "regional-attributes" / "items.json"
+    items.write_text(json.dumps({"sha256": "a" * 64}))
     found, skipped = read_results(tmp_path)
     assert [one.method.name for one in found["regional-attributes"]] == ["a"] and not skipped
 
@@ -118,6 +177,16 @@ def test_unreadable_results_are_named_or_skipped_and_counted(result, tmp_path):
     assert "bad.json" in str(caught.value) and "--skip-unreadable" in str(caught.value)
     found, skipped = read_results(tmp_path, skip_unreadable=True)
     assert len(found["regional-attributes"]) == 1 and "bad.json" in skipped[0]
+
+
+@pytest.mark.parametrize("items", ['{"sha256": "' + "b" * 64 + '"}', "{}", "[]", "?"])
+def test_items_of_another_run_are_noticed(result, tmp_path, items):
+    record.save(result("a"), tmp_path / "regional-attributes" / "a.json")
+    (tmp_path / "regional-attributes" / "items.json").write_text(items)
+    with pytest.raises(ComposeError, match="items"):
+        read_results(tmp_path)
+    with pytest.raises(ComposeError, match="no results"):
+        read_results(tmp_path, skip_unreadable=True)
 
 
 def test_nothing_to_compare(tmp_path):

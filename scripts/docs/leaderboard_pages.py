@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterator, Sequence
 from html import escape
@@ -18,14 +16,16 @@ from workspace import DOCS, NOTE
 from compose_benchmarks.board import Board, Column, Row
 from compose_benchmarks.board import Cell as Number
 from compose_benchmarks.measure import STRIP
+from compose_benchmarks.table import MARKS, to_csv, walked
+from compose_benchmarks.table import NOTE as MEANING
 
 INTRO = """# Leaderboards
 
 Every row was measured here and can be made again by the command under its name: scenes, layouts,
-seeds and prompts are written out by the suite, weights are pinned by their hash. Methods are
-compared on the same seeds. Intervals are at 95 %. A value in bold is the best of its column; one
-marked with = is not significantly different from it (paired bootstrap over the items, 5 %).
+seeds and prompts are written out by the suite, weights are pinned by their hash.
+
 """
+INTRO += MEANING + "\n"
 TINY = """
 Metrics whose name ends in `@tiny-v1` look through small networks of the [zoo](../zoo/index.md).
 They rank methods on this world; they are not the metric of the same name in the literature, and
@@ -125,7 +125,7 @@ def _suite(one: Standing) -> Iterator[str]:
     board = one.main
     primary = board.columns[0]
     summary = f"{one.summary[:1].upper()}{one.summary[1:]}.\n\n" if one.summary else ""
-    yield f"# {one.suite}\n\n{summary}Ranked by `{primary.id}`, n = {board.n}.\n"
+    yield f"# {one.suite}\n\n{summary}Ranked by `{primary.id}`, n = {board.n}, {walked(board)}.\n"
     yield _figure(one.suite, primary)
     for title, columns in _groups(board):
         if title:
@@ -135,11 +135,12 @@ def _suite(one: Standing) -> Iterator[str]:
     if one.items is not None:
         links.append(f"[every scene, prompt and seed](data/{one.suite}-items.json)")
     yield "Download: " + ", ".join(links) + ".\n"
+    yield MEANING + "\n"
     if any(column.in_house for column in board.columns):
         yield TINY
     for other in one.boards[1:]:
-        yield f"## Apart: n = {other.n}, version {other.version}\n"
-        yield "Other items or another number of them cannot be ranked with those above.\n"
+        yield f"## Apart: n = {other.n}, version {other.version}, {walked(other)}\n"
+        yield "Other items, settings, weights or scores cannot be ranked with those above.\n"
         for _, columns in _groups(other):
             yield _table(other, columns, f"{one.suite}: n = {other.n}")
     yield from _samples(one)
@@ -182,7 +183,7 @@ def _table(board: Board, columns: Sequence[Column], caption: str) -> str:
 def _number(cell: Number | None) -> Cell:
     if cell is None:
         return Cell("–")
-    text = short(cell.value) + ("&nbsp;=" if cell.standing == "tied" else "")
+    text = short(cell.value) + MARKS.get(cell.standing, "").replace(" ", "&nbsp;")
     if cell.low is not None and cell.high is not None:
         text += f'<span class="interval">{short(cell.low)} to {short(cell.high)}</span>'
     return Cell(text, cell.value, best=cell.standing == "best")
@@ -254,26 +255,8 @@ def _downloads(one: Standing) -> dict[str, str | bytes]:
     base = f"leaderboards/data/{one.suite}"
     found: dict[str, str | bytes] = {
         f"{base}.json": json.dumps(whole, ensure_ascii=False) + "\n",
-        f"{base}.csv": _csv(one.boards),
+        f"{base}.csv": to_csv(one.boards),
     }
     if one.items is not None:
         found[f"{base}-items.json"] = one.items.read_text("utf-8")
     return found
-
-
-def _csv(boards: Sequence[Board]) -> str:
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    head = ["suite", "version", "n", "method", "model", "metric", "value", "low", "high", "unit"]
-    writer.writerow([*head, "standing", "command"])
-    for board in boards:
-        for row in board.rows:
-            about = [board.suite, board.version, board.n, row.record.method.name]
-            for column in board.columns:
-                cell = row.cells.get(column.id)
-                if cell is None:
-                    continue
-                bounds = ["" if v is None else repr(v) for v in (cell.low, cell.high)]
-                values = [column.id, repr(cell.value), *bounds, column.unit, cell.standing]
-                writer.writerow([*about, row.record.model.id, *values, row.record.command])
-    return out.getvalue()

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from workspace import ROOT, load, packages
 
-from compose_benchmarks.board import APART, Board, board
+from compose_benchmarks.board import APART, Board, boards, read_results
 from compose_benchmarks.measure import ITEMS, place
 from compose_benchmarks.record import Record
-from compose_benchmarks.record import load as read_record
 
 RESULTS = ROOT / "benchmarks" / "results"
 
@@ -24,8 +22,8 @@ class Standing:
     Attributes:
         suite: Its name.
         summary: What it asks; empty where no package announces it.
-        boards: The largest n first; runs of other items, versions or n stand in boards of their
-            own, since they cannot be compared.
+        boards: The largest n first; runs of other items, versions, n or settings stand in boards
+            of their own, since they cannot be compared.
         items: The file that spells out every item, if it is there.
         folder: Of all results.
     """
@@ -53,17 +51,15 @@ def standings(folder: Path = RESULTS) -> list[Standing]:
     Raises:
         ComposeError: A file is no record, or records contradict each other.
     """
-    found: dict[str, list[Record]] = {}
-    for path in sorted(folder.glob("*/*.json")):
-        if path.name != ITEMS and path.parent.name not in APART:
-            one = read_record(path)
-            found.setdefault(one.task.name, []).append(one)
+    if not any(p.parent.name not in APART and p.name != ITEMS for p in folder.glob("*/*.json")):
+        return []
+    found, _ = read_results(folder)
     made: list[Standing] = []
     for suite, records in sorted(found.items()):
         summary, primary = about(suite)
-        boards = tuple(board(group, primary) for group in _comparable(records))
+        ranked = tuple(boards(records, primary))
         items = folder / suite / ITEMS
-        made.append(Standing(suite, summary, boards, items if items.is_file() else None, folder))
+        made.append(Standing(suite, summary, ranked, items if items.is_file() else None, folder))
     return made
 
 
@@ -76,15 +72,6 @@ def name(record: Record) -> str:
 def strip_name(record: Record) -> str:
     """What the strip of a run is called on the site."""
     return place(Path(), record).with_suffix(".png").name
-
-
-def _comparable(records: Sequence[Record]) -> list[list[Record]]:
-    """Records of the same items together, the largest n first."""
-    groups: dict[tuple[int, int, str], list[Record]] = {}
-    for one in records:
-        key = (-one.task.version, -one.task.n, one.task.items_sha256)
-        groups.setdefault(key, []).append(one)
-    return [groups[key] for key in sorted(groups)]
 
 
 @cache

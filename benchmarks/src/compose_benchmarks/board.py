@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +13,13 @@ from compose_benchmarks.measure import ITEMS
 from compose_benchmarks.record import Measured, Record, load
 from compose_core.errors import ComposeError
 
-__all__ = ["APART", "Board", "Cell", "Column", "Row", "board", "read_results"]
+__all__ = ["APART", "FEWEST", "Board", "Cell", "Column", "Row", "board", "boards", "read_results"]
 
 APART = frozenset({"papers"})
 """Folders beside the results that hold other people's numbers; they are never ranked with ours."""
+
+FEWEST = 20
+"""With fewer samples nothing is said of differences."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,8 @@ class Cell:
         low: lower end of its interval, if it has one.
         high: upper end.
         standing: `"best"`; `"tied"` when the difference from the best is not significant;
-            `"worse"`; `"only"` when there is nobody to compare with.
+            `"worse"`; `"unknown"` when that cannot be said, because there are fewer than
+            `FEWEST` samples or no interval; `"only"` when there is nobody to compare with.
         p: of the paired comparison with the best, where both have values for each item.
     """
 
@@ -79,7 +85,8 @@ def read_results(
         skip_unreadable: Go on without files that are no records.
 
     Raises:
-        ComposeError: There are no records; or one cannot be read, and is not to be skipped.
+        ComposeError: There are no records; or one cannot be read or is not of the items beside
+            it, and is not to be skipped.
     """
     found: dict[str, list[Record]] = {}
     bad: list[str] = []
@@ -89,13 +96,14 @@ def read_results(
             continue
         try:
             one = load(path)
+            _check_items(path, one)
         except ComposeError as error:
             if not skip_unreadable:
                 raise ComposeError(
                     error.what,
                     got=error.got,
                     expected=error.expected,
-                    remedy="measure it again, or go on without it by --skip-unreadable",
+                    remedy="publish it again, or go on without it by --skip-unreadable",
                 ) from error
             bad.append(f"{error.what} ({error.got})")
         else:
@@ -109,6 +117,47 @@ def read_results(
     return found, bad
 
 
+def _check_items(path: Path, one: Record) -> None:
+    """Refuse a record beside the items of another run: publishing was killed, or a file copied."""
+    items = path.with_name(ITEMS)
+    try:
+        found: object = json.loads(items.read_bytes()) if items.is_file() else None
+    except (OSError, ValueError) as error:
+        raise ComposeError(
+            "the items of a suite cannot be read", got=f"{items}: {error}"
+        ) from error
+    written = found.get("sha256") if isinstance(found, dict) else None
+    if items.is_file() and written != one.task.items_sha256:
+        raise ComposeError(
+            "a result is not of the items beside it",
+            got=f"{path}: {one.task.items_sha256[:12]}, and {ITEMS} has {str(written)[:12]}",
+        )
+
+
+def boards(records: Sequence[Record], primary: str | None = None) -> list[Board]:
+    """Rank records of one suite: those that cannot be compared stand in boards of their own.
+
+    The newest version of the suite comes first, then the largest n, then the most methods.
+
+    Raises:
+        ComposeError: The ranking metric was not measured.
+    """
+    groups: list[list[Record]] = []
+    for one in sorted(records, key=_order):
+        fits = (g for g in groups if not any(differences(other, one) for other in g))
+        group = next(fits, None)
+        if group is None:
+            groups.append([one])
+        else:
+            group.append(one)
+    groups.sort(key=lambda g: (-g[0].task.version, -g[0].task.n, -len(g), _order(g[0])))
+    return [board(group, primary) for group in groups]
+
+
+def _order(one: Record) -> tuple[int, int, str, str, str]:
+    return (-one.task.version, -one.task.n, one.method.name, one.model.id, one.run_id)
+
+
 def board(records: Sequence[Record], primary: str | None = None) -> Board:
     """Rank records of one suite.
 
@@ -117,10 +166,11 @@ def board(records: Sequence[Record], primary: str | None = None) -> Board:
         primary: Id of the metric that ranks; the first of the first record by default.
 
     Raises:
-        ComposeError: They are not comparable: other items, numbers of pictures, versions,
-            parameters or extractors.
+        ComposeError: They are not comparable, see `differences`; or the metric that ranks was not
+            measured.
     """
-    _check(records)
+    for first, second in combinations(records, 2):
+        _refuse(first, second, differences(first, second))
     columns = _columns(records, primary)
     cells = {column.id: _standings(records, column) for column in columns}
     ranking = sorted(range(len(records)), key=_by(cells[columns[0].id], columns[0], records))
@@ -148,21 +198,33 @@ def _by(
     return key
 
 
-def _check(records: Sequence[Record]) -> None:
-    first = records[0]
-    for other in records[1:]:
-        pairs: dict[str, tuple[Any, Any]] = {
-            "suite": (first.task.name, other.task.name),
-            "version of the suite": (first.task.version, other.task.version),
-            "n": (first.task.n, other.task.n),
-            "items": (first.task.items_sha256[:12], other.task.items_sha256[:12]),
-            "code of the scores": (first.code.scoring_sha256[:12], other.code.scoring_sha256[:12]),
-        }
-        _refuse(first, other, pairs)
+def differences(first: Record, second: Record) -> dict[str, tuple[Any, Any]]:
+    """Why two records cannot be ranked together: what differs, by name, and both values.
+
+    They need the same items, walked in the same way and scored by the same code. The weights of
+    one model must be the same, while models, and the code of methods, may differ.
+    """
+    a, b = first, second
+    pairs: dict[str, tuple[Any, Any]] = {
+        "suite": (a.task.name, b.task.name),
+        "version of the suite": (a.task.version, b.task.version),
+        "n": (a.task.n, b.task.n),
+        "items": (a.task.items_sha256[:12], b.task.items_sha256[:12]),
+        "code of the scores": (a.code.scoring_sha256[:12], b.code.scoring_sha256[:12]),
+    }
+    for name in ("name", "steps", "guidance", "dtype"):
+        label = "sampler" if name == "name" else name
+        pairs[label] = (getattr(a.sampler, name), getattr(b.sampler, name))
+    if a.model.id == b.model.id:
+        pairs[f"weights of {a.model.id}"] = (a.model.sha256[:12], b.model.sha256[:12])
+    for one in a.metrics:
+        other = b.metric(one.id)
+        for name in ("version", "n_reference", "params", "extractor", "n") if other else ():
+            pairs[f"{one.id}: {name}"] = (getattr(one, name), getattr(other, name))
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
-def _refuse(first: Record, other: Record, pairs: dict[str, tuple[Any, Any]]) -> None:
-    different = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+def _refuse(first: Record, other: Record, different: dict[str, tuple[Any, Any]]) -> None:
     if different:
         names = f"{first.method.name} and {other.method.name}"
         raise ComposeError(
@@ -174,17 +236,21 @@ def _refuse(first: Record, other: Record, pairs: dict[str, tuple[Any, Any]]) -> 
 
 
 def _columns(records: Sequence[Record], primary: str | None) -> list[Column]:
-    known: dict[str, tuple[Record, Measured]] = {}
+    known: dict[str, Measured] = {}
     for one in records:
         for metric in one.metrics:
-            owner, first = known.setdefault(metric.id, (one, metric))
-            names = ("version", "n_reference", "params", "extractor", "n")
-            pairs = {f"{metric.id}: {k}": (getattr(first, k), getattr(metric, k)) for k in names}
-            _refuse(owner, one, pairs)
-    main = primary if primary in known else next(iter(known))
+            known.setdefault(metric.id, metric)
+    if primary is not None and primary not in known:
+        raise ComposeError(
+            f"the metric that ranks {records[0].task.name!r} was not measured",
+            got=", ".join(known),
+            expected=primary,
+            remedy="measure it again with `compose bench run`",
+        )
+    main = primary if primary is not None else next(iter(known))
     made = [
         Column(name, first.higher_is_better, first.unit, first.in_house, name == main)
-        for name, (_, first) in known.items()
+        for name, first in known.items()
     ]
     return sorted(made, key=lambda column: (not column.primary, column.in_house))
 
@@ -205,17 +271,20 @@ def _standings(records: Sequence[Record], column: Column) -> dict[int, Cell]:
             cells[i] = Cell(metric.value, low, high, "best")
         else:
             significant, p = differ(found[top], metric)
-            standing = "worse" if significant else "tied"
+            standing = {True: "worse", False: "tied", None: "unknown"}[significant]
             cells[i] = Cell(metric.value, low, high, standing, p)
     return cells
 
 
-def differ(first: Measured, second: Measured) -> tuple[bool, float | None]:
+def differ(first: Measured, second: Measured) -> tuple[bool | None, float | None]:
     """Whether two values differ significantly, and p where a paired test is possible.
 
     Values on the same items are compared by a paired bootstrap. Where a metric has no value for
-    each item, the difference counts only when the intervals do not overlap, which is stricter.
+    each item, the difference counts only when the intervals do not overlap. Nothing is said of
+    fewer than `FEWEST` samples, nor where there is no interval.
     """
+    if min(first.n, second.n) < FEWEST:
+        return None, None
     if first.per_sample and second.per_sample and first.keys == second.keys:
         import torch
 
@@ -225,6 +294,6 @@ def differ(first: Measured, second: Measured) -> tuple[bool, float | None]:
         test = paired_bootstrap(a, b)
         return test.significant, test.p
     if first.interval is None or second.interval is None:
-        return False, None
+        return None, None
     apart = first.interval.low > second.interval.high or second.interval.low > first.interval.high
     return apart, None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -62,9 +63,14 @@ def _configure_run(parser: argparse.ArgumentParser) -> None:
     add("--max-batch", metavar="N", type=int, default=most, help=text)
     add("--threads", metavar="N", type=int, default=_DEFAULTS["threads"], help="per process")
     add("--out", metavar="DIR", type=Path, default=Path("runs"), help="folder of runs")
+    text = "make nothing: measure the pictures that are there"
+    add("--measure-only", action="store_true", help=text)
     add("--publish", action="store_true", help="also write the record where tables are made from")
+    text = "publish also over the record of a longer run, or of another sampler"
+    add("--replace", action="store_true", help=text)
     add("--results", metavar="DIR", type=Path, help="where that is (default: benchmarks/results)")
-    add("--skip-unreadable", action="store_true", help="go on without pictures that are damaged")
+    text = "with --measure-only: go on without pictures that are missing or damaged"
+    add("--skip-unreadable", action="store_true", help=text)
     add("--quiet", action="store_true", help="no progress bar")
 
 
@@ -95,7 +101,7 @@ def _list() -> int:
 
 
 def _table(args: argparse.Namespace) -> int:
-    from compose_benchmarks.board import board, read_results
+    from compose_benchmarks.board import boards, read_results
     from compose_benchmarks.facts import results_folder
     from compose_benchmarks.registry import find, suites
     from compose_benchmarks.table import FORMATS, render
@@ -107,11 +113,15 @@ def _table(args: argparse.Namespace) -> int:
     folder = args.results if args.results is not None else results_folder()
     found, skipped = read_results(folder, args.suite, skip_unreadable=args.skip_unreadable)
     known = suites()
-    boards = [
-        board(records, find(name).primary if name in known else None)
+    made = [
+        one
         for name, records in sorted(found.items())
+        for one in boards(records, find(name).primary if name in known else None)
     ]
-    say(render(boards, args.format))
+    say(render(made, args.format))
+    apart = {one.suite for one in made if [other.suite for other in made].count(one.suite) > 1}
+    for name in sorted(apart):
+        note(f"{name}: results that cannot be ranked together stand in tables of their own")
     for line in skipped:
         note(f"skipped: {line}")
     if skipped:
@@ -129,6 +139,12 @@ def _run(args: argparse.Namespace) -> int:
     number = args.num if args.num is not None else suite.quick if args.quick else suite.n
     _check(args, suite, number)
     share = Share.from_environment()
+    if share.count > 1 and args.processes > 1:
+        raise UsageError(
+            "a launcher started the processes already",
+            got=f"--processes {args.processes}, and {share.count} processes of a launcher",
+            remedy="leave out --processes",
+        )
     records = [
         made
         for method in _methods(args, suite, share)
@@ -149,6 +165,11 @@ def _check(args: argparse.Namespace, suite: Suite, number: int) -> None:
         )
     if args.publish and args.quick:
         raise UsageError("a quick run says too little to be published", remedy="leave out --quick")
+    if args.skip_unreadable and not args.measure_only:
+        raise UsageError(
+            "--skip-unreadable goes with --measure-only",
+            remedy="leave it out: pictures that are missing or damaged are made again",
+        )
     if args.processes < 1:
         raise UsageError("the number of processes makes no sense", got=args.processes)
 
@@ -178,8 +199,12 @@ def _one(
 
     job = _job(args, method, number)
     prepared = prepare(job)
-    with _bar(f"{suite.name} {method}", args.quiet or share.rank > 0) as progress:
-        _make(prepared, share, args.processes, progress)
+    folder = args.results if args.results is not None else results_folder()
+    if args.publish:
+        measure.check_place(folder, prepared, replace=args.replace)
+    if not args.measure_only:
+        with _bar(f"{suite.name} {method}", args.quiet or share.rank > 0) as progress:
+            _make(prepared, share, args.processes, progress)
     if share.rank > 0:
         return None
     gallery = collect(prepared, Eyes(), skip_unreadable=args.skip_unreadable)
@@ -190,7 +215,6 @@ def _one(
     made = measure.describe(prepared, gallery, results, command=_command(args, job), quick=quick)
     note(f"{method}: {measure.write(prepared, made)}")
     if args.publish:
-        folder = args.results if args.results is not None else results_folder()
         note(f"{method}: {measure.publish(folder, prepared, gallery, made)}")
     return made
 
@@ -229,16 +253,15 @@ def _job(args: argparse.Namespace, method: str, number: int) -> Job:
 
 def _command(args: argparse.Namespace, job: Job) -> str:
     """The command that makes this record again."""
-    words = ["compose bench run", args.suite, "--method", job.method]
+    words = ["compose", "bench", "run", args.suite, "--method", job.method]
     words += ["--quick"] if args.quick else []
     words += ["--num", str(job.n)] if args.num is not None else []
     for key, usual in _DEFAULTS.items():
         value = getattr(job, key)
         if value != usual:
             words += [f"--{key.replace('_', '-')}", str(value)]
-    if job.device != "cpu":
-        words += ["--device", job.device]
-    return " ".join(words)
+    words += ["--device", job.device.partition(":")[0]]  # always: the usual one is the machine's
+    return shlex.join(words)
 
 
 @contextmanager

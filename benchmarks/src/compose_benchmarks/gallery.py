@@ -94,7 +94,7 @@ def collect(run: Run, eyes: Eyes, *, skip_unreadable: bool = False) -> Gallery:
         raise ComposeError(
             f"{len(bad)} of {len(run.items)} pictures cannot be read",
             got=_listed(bad),
-            remedy="remove them and run again; or go on without them by --skip-unreadable",
+            remedy="leave out --measure-only, or go on without them by --skip-unreadable",
         )
     from torch import stack
 

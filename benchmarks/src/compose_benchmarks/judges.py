@@ -139,9 +139,11 @@ class Clip(Extractor):
         Raises:
             WeightsError: They are not here, or damaged.
         """
-        import open_clip
         from transformers import CLIPTokenizer
 
+        from compose_metrics.reference.clip import open_clip as installed
+
+        open_clip = installed()
         folder = zoo.resolve(model)
         path = folder / "open_clip_model.safetensors"
         try:

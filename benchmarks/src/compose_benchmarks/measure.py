@@ -14,13 +14,14 @@ from compose_benchmarks.gallery import Gallery
 from compose_benchmarks.items import Item
 from compose_benchmarks.runner.execute import Run, outcome
 from compose_benchmarks.sources import scoring
+from compose_core.errors import ComposeError, UsageError
 from compose_core.run.files import write_atomic
 from compose_core.zoo.digest import remembered_digest
 
 if TYPE_CHECKING:
     from compose_metrics import Result
 
-__all__ = ["describe", "place", "publish", "score", "write"]
+__all__ = ["check_place", "describe", "place", "publish", "score", "write"]
 
 SPLIT = "compose_worlds primitives, scenes from 10,000,000 on (never trained on)"
 _COUNTED = (".safetensors", ".json", ".txt", ".model")
@@ -28,6 +29,8 @@ _COUNTED = (".safetensors", ".json", ".txt", ".model")
 
 STRIP = 8
 """Pictures that are published for people to look at."""
+
+_SAME = ("steps", "guidance", "dtype")
 
 ITEMS = "items.json"
 """Name of the file beside records that shows what was asked for."""
@@ -90,10 +93,64 @@ def describe(
 
 def place(results: Path, made: record.Record) -> Path:
     """Where a record is published."""
-    default = made.model.id == "sd-tiny"
-    plain = "".join(c if c.isalnum() or c in "-_." else "-" for c in made.model.id).strip("-.")
-    name = made.method.name if default else f"{made.method.name}@{plain}"
-    return results / made.task.name / f"{name}.json"
+    return _place(results, made.task.name, made.method.name, made.model.id)
+
+
+def _place(results: Path, suite: str, method: str, model: str) -> Path:
+    plain = "".join(c if c.isalnum() or c in "-_." else "-" for c in model).strip("-.")
+    name = method if model == "sd-tiny" else f"{method}@{plain}"
+    return results / suite / f"{name}.json"
+
+
+def check_place(results: Path, run: Run, *, replace: bool) -> None:
+    """Refuse to publish a run where it would spoil what stands there.
+
+    Args:
+        results: Folder of all results.
+        run: A run that may not have been made yet.
+        replace: Whether a record of a longer run, or of another sampler, may be overwritten.
+
+    Raises:
+        ComposeError: It would overwrite such a record, or stand beside records of other items.
+    """
+    suite, spec = run.suite, run.spec
+    path = _place(results, suite.name, spec.method, spec.model)
+    if len(run.items) < suite.n and not replace:
+        raise UsageError(
+            "so few pictures say too little to be published",
+            got=f"n = {len(run.items)}",
+            expected=f"at least {suite.n}",
+            remedy="leave out --num, or add --replace",
+        )
+    for other in sorted(path.parent.glob("*.json")):
+        if other.name == ITEMS or (other == path and replace):
+            continue
+        stands = record.load(other)
+        if other == path:
+            _keep(stands, run, path)
+        elif stands.task.items_sha256 != run.items_sha256:
+            raise ComposeError(
+                "results of other items stand there",
+                got=other,
+                expected=f"records of the {len(run.items)} items of {suite.name!r}",
+                remedy="remove it, or publish into another folder by --results",
+            )
+
+
+def _keep(stands: record.Record, run: Run, path: Path) -> None:
+    """Refuse to overwrite a record of a longer run, or of another sampler."""
+    asked, then = run.spec, stands.sampler
+    pairs = {name: (getattr(then, name), getattr(asked, name)) for name in _SAME}
+    pairs["sampler"] = (then.name, asked.sampler)
+    differ = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+    if len(then.seeds) > len(run.items):
+        differ["n"] = (len(then.seeds), len(run.items))
+    if differ:
+        raise UsageError(
+            "a result that was measured otherwise stands there",
+            got=f"{path}: " + "; ".join(f"{k}: {a}, and now {b}" for k, (a, b) in differ.items()),
+            remedy="measure in the same way, or add --replace",
+        )
 
 
 def write(run: Run, made: record.Record) -> Path:
@@ -104,7 +161,14 @@ def write(run: Run, made: record.Record) -> Path:
 
 
 def publish(results: Path, run: Run, gallery: Gallery, made: record.Record) -> Path:
-    """Write the record, the items and a strip of the first pictures where tables are made from."""
+    """Write the items, a strip of the first pictures and the record where tables are made from.
+
+    The record comes last: readers compare it with the items, so a kill in between is noticed.
+
+    Raises:
+        ComposeError: Records of other items stand there.
+    """
+    check_place(results, run, replace=True)
     path = place(results, made)
     write_atomic(path.with_name(ITEMS), _items(run.items, run))
     write_atomic(path.with_suffix(".png"), _strip(gallery))
@@ -143,11 +207,18 @@ def _files(folder: Path) -> dict[str, str]:
 
 
 def _measured(result: Result) -> record.Measured:
+    """A result in the words of a record.
+
+    Raises:
+        ComposeError: Its value, or that of a picture, is not finite: nothing can be ranked by it.
+    """
     interval, network = result.interval, result.extractor
     values = None if result.per_sample is None else result.per_sample.tolist()
     keys = None if result.keys is None else result.keys.tolist()
     if values is not None and keys is None:
         values = None  # nobody could tell which items they belong to
+    if not all(map(math.isfinite, [float(result.value), *(values or ())])):
+        raise ComposeError("a metric has no finite value", got=f"{result.metric}: {result.value}")
     usable = interval is not None and math.isfinite(interval.low) and math.isfinite(interval.high)
     return record.Measured(
         id=result.metric,
@@ -171,10 +242,15 @@ def _measured(result: Result) -> record.Measured:
         )
         if network is not None
         else None,
-        parts={name: float(value) for name, value in result.parts.items()},
+        parts={name: _part(float(value)) for name, value in result.parts.items()},
         per_sample=None if values is None else tuple(map(float, values)),
         keys=None if keys is None or values is None else tuple(map(int, keys)),
     )
+
+
+def _part(value: float) -> float | str:
+    """JSON knows no infinite numbers: they become words."""
+    return value if math.isfinite(value) else str(value)
 
 
 def _plain(params: Any) -> dict[str, Any]:

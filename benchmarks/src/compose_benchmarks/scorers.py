@@ -152,24 +152,24 @@ def similarity(gallery: Gallery) -> list[Result]:
 
 def depth(gallery: Gallery) -> list[Result]:
     """How near the depth that the judge reads is to the exact depth of the scene."""
-    metric = DepthMAE("minmax")
+    metric = DepthMAE("minmax", judge=gallery.eyes.judge.source)
     for part in gallery.parts():
         seen = gallery.eyes.judge.nearness(part.pictures).clamp_min(0)
         truth = _labels(part.items).inverse_depth[:, 0]
         metric.update(seen, truth, keys=part.keys)
-    return [_through_judge(metric.compute(), gallery)]
+    return [metric.compute()]
 
 
 def depth_order(gallery: Gallery) -> list[Result]:
     """Whether what should be in front is nearer, at the places that the scene gives them."""
-    metric = DepthOrder("larger")
+    metric = DepthOrder("larger", judge=gallery.eyes.judge.source)
     for part in gallery.parts():
         near = gallery.eyes.judge.nearness(part.pictures)
         visible = _labels(part.items).visible
         ahead = torch.tensor([_front(item) for item in part.items])
         rows = torch.arange(len(part.items))
         metric.update(near, visible[rows, ahead], visible[rows, 1 - ahead], keys=part.keys)
-    return [_through_judge(metric.compute(), gallery)]
+    return [metric.compute()]
 
 
 def _front(item: Item) -> int:
@@ -177,14 +177,6 @@ def _front(item: Item) -> int:
     said = item.caption.relations[0]
     claim = said.subject if said.name == "in front of" else said.other
     return item.objects.index(claim)
-
-
-def _through_judge(result: Result, gallery: Gallery) -> Result:
-    """The same result, with the network that read the depth in its id."""
-    from dataclasses import replace
-
-    source = gallery.eyes.judge.source
-    return replace(result, metric=source.metric(result.metric), extractor=source)
 
 
 def _words(part: Part) -> list[str]:

@@ -9,17 +9,25 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, Literal
 
-from compose_benchmarks.board import Board, Cell, Column
+from compose_benchmarks.board import FEWEST, Board, Cell, Column
 
-__all__ = ["FORMATS", "Format", "render", "shown"]
+__all__ = ["FORMATS", "MARKS", "NOTE", "Format", "render", "shown", "to_csv", "walked"]
 
 Format = Literal["md", "csv", "json"]
 FORMATS: tuple[Format, ...] = ("md", "csv", "json")
 
-_NOTE = (
-    "**best** · ≈ no significant difference from the best (paired bootstrap on the same seeds; "
-    "where there is no value for each picture: overlapping intervals) · [95 % interval]"
+NOTE = (
+    "**best** of its column · ≈ not significantly different from it · ? cannot be said: "
+    f"fewer than {FEWEST} pictures, or no interval · [95 % interval]. "
+    "Methods are compared on the same seeds by a paired bootstrap at 5 %. Where a metric has no "
+    "value for each picture, as FID and KID, two values differ when their intervals do not "
+    "overlap, which is no test at 5 % but stricter; such intervals take the reference set as "
+    "given. Nothing is corrected for the number of methods and columns."
 )
+"""What the marks of a board mean, wherever it is shown."""
+
+MARKS = {"tied": " ≈", "unknown": " ?"}
+"""What follows a value of that standing."""
 
 
 def render(boards: Sequence[Board], format: Format) -> str:
@@ -27,7 +35,7 @@ def render(boards: Sequence[Board], format: Format) -> str:
     if format == "json":
         return json.dumps([_plain(board) for board in boards], indent=1, ensure_ascii=False)
     if format == "csv":
-        return _csv(boards)
+        return to_csv(boards).rstrip("\n")
     return "\n\n".join(_markdown(board) for board in boards)
 
 
@@ -38,11 +46,16 @@ def shown(cell: Cell | None, bold: str = "**") -> str:
     text = _digits(cell.value)
     if cell.standing == "best":
         text = f"{bold}{text}{bold}"
-    if cell.standing == "tied":
-        text = f"{text} ≈"
+    text += MARKS.get(cell.standing, "")
     if cell.low is None or cell.high is None:
         return text
     return f"{text} [{_digits(cell.low)}, {_digits(cell.high)}]"
+
+
+def walked(board: Board) -> str:
+    """How all pictures of a board were made: sampler, steps, guidance, precision."""
+    how = board.rows[0].record.sampler
+    return f"{how.name}, {how.steps} steps, guidance {how.guidance:g}, {how.dtype}"
 
 
 def _digits(value: float) -> str:
@@ -69,23 +82,24 @@ def _markdown(board: Board) -> str:
     ]
     quick = ", quick" if any(row.record.task.quick for row in board.rows) else ""
     lines = [
-        f"### {board.suite} (version {board.version}, n = {board.n}{quick})",
+        f"### {board.suite} (version {board.version}, n = {board.n}{quick}, {walked(board)})",
         "",
         f"| {' | '.join(heads)} |",
         f"|{'|'.join(['---'] * len(heads))}|",
         *(f"| {' | '.join(row)} |" for row in rows),
         "",
-        _NOTE,
+        NOTE,
     ]
     return "\n".join(lines)
 
 
-def _csv(boards: Sequence[Board]) -> str:
+def to_csv(boards: Sequence[Board]) -> str:
+    """One line for each number."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(
         "suite version n rank method model metric unit higher_is_better value low high standing p"
-        " run_id".split()
+        " run_id command".split()
     )
     for board in boards:
         for row in board.rows:
@@ -96,8 +110,8 @@ def _csv(boards: Sequence[Board]) -> str:
                 about = [board.suite, board.version, board.n, row.rank, row.record.method.name]
                 kind = [row.record.model.id, column.id, column.unit, column.higher_is_better]
                 value = [cell.value, cell.low, cell.high, cell.standing, cell.p]
-                writer.writerow([*about, *kind, *value, row.record.run_id])
-    return stream.getvalue().rstrip("\n")
+                writer.writerow([*about, *kind, *value, row.record.run_id, row.record.command])
+    return stream.getvalue()
 
 
 def _plain(board: Board) -> dict[str, Any]:

@@ -176,7 +176,7 @@ class Outcome:
 
 
 def prepare(job: Job) -> Run:
-    """Find everything that a job names, and write down what will be made.
+    """Find everything that a job names; nothing is written yet.
 
     Raises:
         UsageError: There is no such suite, method or model.
@@ -207,7 +207,7 @@ def prepare(job: Job) -> Run:
         device=job.device.partition(":")[0],
         sources_sha256=making(method),
     )
-    run = Run(
+    return Run(
         job=job,
         suite=suite,
         items=items,
@@ -216,17 +216,16 @@ def prepare(job: Job) -> Run:
         method=method,
         items_sha256=digest(items),
     )
-    about = {"spec": asdict(spec), "items": [item.to_json() for item in items]}
-    _write_json(run.folder / f"run-{len(items)}.json", about)
-    return run
 
 
 def make(run: Run, share: Share | None = None, progress: Progress | None = None) -> None:
-    """Make what is missing of this process's share of the groups.
+    """Write down what will be made, and make what is missing of this process's share of it.
 
     Raises:
         ComposeError: A scene, the model or the disk does not permit it.
     """
+    about = {"spec": asdict(run.spec), "items": [item.to_json() for item in run.items]}
+    _write_json(run.folder / f"run-{len(run.items)}.json", about)
     share = share or Share()
     mine = share.mine(run.groups())
     total = sum(map(len, mine))
