@@ -30,12 +30,16 @@ def main() -> None:
         return denoiser(x_t, level, denoiser.init(x_t), evaluator=evaluator)
 
     runs = {"batched": lambda: predict(batched), "one_by_one": lambda: predict(single)}
+    if measure.peak_asked(options, runs):
+        return
+    held = measure.peaks(runs)
     torch.testing.assert_close(predict(batched).x0, predict(single).x0, rtol=1e-3, atol=1e-3)
     seconds = measure.in_turns(runs, options.rounds)
     row = {
         "model": model.name,
         "questions": 2 * WINDOWS,
-        "seconds": {name: min(times) for name, times in seconds.items()},
+        "seconds": measure.medians(seconds),
+        "peak_megabytes": held,
         "one_by_one_over_batched": measure.ratio(seconds, "one_by_one", "batched"),
         "bar": 1.5,
     }

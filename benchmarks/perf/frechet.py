@@ -32,18 +32,30 @@ def main() -> None:
     mix = spectrum(options.dim, draw)
     many, other = (vectors(options.many, mix, draw) for _ in range(2))
     few = vectors(options.few, mix, draw)
+    reference = Moments.of(other)
+    cases: dict[str, Tensor | Moments] = {"full_rank": Moments.of(many), "fewer_than_dim": few}
+    named = {
+        f"{case} {name}": run
+        for case, given in cases.items()
+        for name, run in contenders(given, reference)[0].items()
+    }
+    if measure.peak_asked(options, named):
+        return
+    held = measure.peaks(named)
     row: dict[str, Any] = {
         "dim": options.dim,
-        "full_rank": compare(Moments.of(many), Moments.of(other), options.rounds),
-        "fewer_than_dim": compare(few, Moments.of(other), options.rounds),
+        **{case: compare(given, reference, options.rounds) for case, given in cases.items()},
+        "peak_megabytes": held,
         "peers": {name: metadata.version(name) for name in ("numpy", "scipy")},
         "bars": {"full_rank": 5, "fewer_than_dim": 50},
     }
     measure.write("frechet", row, options.out)
 
 
-def compare(given: Tensor | Moments, reference: Moments, rounds: int) -> dict[str, Any]:
-    """Seconds, ratios and values of every contender; moments are made beforehand for all."""
+def contenders(
+    given: Tensor | Moments, reference: Moments
+) -> tuple[dict[str, Callable[[], float]], float]:
+    """Every route, and the exact value less twice the trace of the root."""
     moments = given if isinstance(given, Moments) else Moments.of(given)
     s1, s2 = moments.covariance, reference.covariance
     apart = moments.mean - reference.mean
@@ -54,12 +66,19 @@ def compare(given: Tensor | Moments, reference: Moments, rounds: int) -> dict[st
         "numpy_eigvals": lambda: rest - 2 * with_numpy(s1, s2),
         "torch_eigvals": lambda: rest - 2 * with_torch(s1, s2),
     }
+    return runs, rest
+
+
+def compare(given: Tensor | Moments, reference: Moments, rounds: int) -> dict[str, Any]:
+    """Seconds, ratios and values of every contender; moments are made beforehand for all."""
+    runs, rest = contenders(given, reference)
     seconds = measure.in_turns(runs, rounds)
-    exact = rest - 2 * with_singular_values(given, s1, s2)
+    moments = given if isinstance(given, Moments) else Moments.of(given)
+    exact = rest - 2 * with_singular_values(given, moments.covariance, reference.covariance)
     return {
         "n": moments.n,
         "n_reference": reference.n,
-        "seconds": {name: min(times) for name, times in seconds.items()},
+        "seconds": measure.medians(seconds),
         "value": exact,
         "error": {name: runs[name]() - exact for name in ALL},
         **{f"{name}_over_ours": measure.ratio(seconds, name, "ours") for name in PEERS},

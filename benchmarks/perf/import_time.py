@@ -4,7 +4,6 @@ Bars: import at most 0.3 s, help at most 0.5 s; importing the pipeline costs wha
 diffusers cost, which is measured beside it and not counted.
 """
 
-import statistics
 import subprocess
 import sys
 
@@ -25,7 +24,7 @@ def main() -> None:
     options = measure.arguments(__doc__, rounds=15)
     runs = {name: _starter(code) for name, code in PROGRAMS.items()}
     seconds = measure.in_turns(runs, options.rounds, measure.of_children)
-    median = {name: statistics.median(times) for name, times in seconds.items()}
+    median = measure.medians(seconds)
     row = {
         "seconds": median,
         "import_core": median["core"] - median["nothing"],

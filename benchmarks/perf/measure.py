@@ -13,8 +13,9 @@ import platform
 import resource
 import statistics
 import subprocess
+import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ def arguments(description: str | None, **defaults: int) -> argparse.Namespace:
     for name, value in defaults.items():
         parser.add_argument(f"--{name}", type=int, default=value, help=f"default {value}")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder for the JSON row")
+    parser.add_argument("--peak", default="", help="only run this contender, and print its memory")
     return parser.parse_args()
 
 
@@ -67,6 +69,57 @@ def ratio(seconds: Mapping[str, list[float]], over: str, under: str) -> dict[str
     return {"median": middle, "q25": low, "q75": high, "of_fastest": fastest}
 
 
+def medians(seconds: Mapping[str, list[float]]) -> dict[str, float]:
+    """Take the median of every contender."""
+    return {name: statistics.median(times) for name, times in seconds.items()}
+
+
+def peaks(contenders: Iterable[str]) -> dict[str, float]:
+    """Run this program again for every contender: the megabytes that each holds at most.
+
+    Each gets a process of its own, so none finds memory that another has left behind. The program
+    must hand its contenders to `peak_asked` once they are ready.
+    """
+    found: dict[str, float] = {}
+    for name in contenders:
+        command = [sys.executable, *sys.argv, "--peak", name]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        found[name] = float(done.stdout.split()[-1])
+    return found
+
+
+def peak_asked(
+    options: argparse.Namespace, contenders: Mapping[str, Callable[[], object]]
+) -> bool:
+    """In a process of `peaks`, run its contender, print its memory and say that this is one."""
+    if options.peak in contenders:
+        print(peak(contenders[options.peak]))
+    return bool(options.peak)
+
+
+def peak(run: Callable[[], object]) -> float:
+    """Megabytes by which the memory of this process rises at most while `run` runs once."""
+    marks = Path("/proc/self/clear_refs")
+    if marks.exists():
+        marks.write_text("5")  # the highest so far becomes what is held now
+    before = _most()
+    run()
+    return _most() - before
+
+
+def _most() -> float:
+    """Megabytes that this process has held at most.
+
+    `ru_maxrss` of a child begins with what its parent held, and never falls.
+    """
+    status = Path("/proc/self/status")
+    for line in status.read_text("utf-8").splitlines() if status.exists() else ():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    unit = 2**20 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+
+
 def write(name: str, row: Mapping[str, Any], folder: Path) -> None:
     """Write ``<folder>/<name>.json``: the row, the machine and the versions. Also print it."""
     whole = {"name": name, **row, "machine": machine(), "versions": versions(), "commit": commit()}
@@ -80,9 +133,11 @@ def machine() -> dict[str, Any]:
     """Describe where the row was measured, without naming the host."""
     import torch  # here, because `import_time` has no use for it while it measures
 
+    from compose_benchmarks.facts import processor
+
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     return {
-        "processor": platform.machine(),
+        "processor": processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "load_average": load,
@@ -92,7 +147,8 @@ def machine() -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """Read the versions that a number may depend on."""
-    names = ("compose-core", "compose-worlds", "torch", "diffusers", "transformers")
+    names = ("compose-core", "compose-metrics", "compose-worlds", "compose-cnc")
+    names += ("torch", "numpy", "diffusers", "transformers")
     found: dict[str, str] = {}
     for name in names:
         try:

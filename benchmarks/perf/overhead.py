@@ -26,12 +26,16 @@ def main() -> None:
         "core": lambda: with_core(model, x_t, options.steps),
         "by_hand": lambda: by_hand(model, x_t, options.steps),
     }
+    if measure.peak_asked(options, runs):
+        return
+    held = measure.peaks(runs)
     torch.testing.assert_close(runs["core"](), runs["by_hand"](), rtol=1e-3, atol=1e-3)
     seconds = measure.in_turns(runs, options.rounds)
     row = {
         "model": model.name,
         "steps": options.steps,
-        "seconds": {name: min(times) for name, times in seconds.items()},
+        "seconds": measure.medians(seconds),
+        "peak_megabytes": held,
         "core_over_by_hand": measure.ratio(seconds, "core", "by_hand"),
         "bar": 1.03,
     }

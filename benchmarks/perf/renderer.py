@@ -28,8 +28,11 @@ def main() -> None:
         "with_labels": lambda: with_labels(scenes),
         "one_product_per_ray": lambda: (rays * rays).sum(-1),
     }
+    if measure.peak_asked(options, runs):
+        return
+    held = measure.peaks(runs)
     seconds = measure.in_turns(runs, options.rounds)
-    speed = {name: options.batch / min(times) for name, times in seconds.items()}
+    speed = {name: options.batch / took for name, took in measure.medians(seconds).items()}
     row = {
         "size": SIZE,
         "samples": SAMPLES,
@@ -37,6 +40,7 @@ def main() -> None:
         "objects": int((scenes.shape >= 0).sum()) / options.batch,
         "pictures_per_second_and_core": speed["pictures"],
         "with_labels_per_second_and_core": speed["with_labels"],
+        "peak_megabytes": held,
         "with_labels_over_pictures": measure.ratio(seconds, "with_labels", "pictures"),
         "pictures_over_one_product": measure.ratio(seconds, "pictures", "one_product_per_ray"),
     }

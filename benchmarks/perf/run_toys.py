@@ -4,7 +4,6 @@ Bar: at most 30 s of the wall clock on two cores. Importing torch and diffusers 
 of its own is timed beside it: the part that no code here can shorten.
 """
 
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -28,7 +27,7 @@ def main() -> None:
         seconds = measure.in_turns(runs, options.rounds, time.perf_counter)
     row = {
         "clock": "wall",
-        "seconds": {name: statistics.median(times) for name, times in seconds.items()},
+        "seconds": measure.medians(seconds),
         "slowest": max(seconds["run"]),
         "run_over_libraries": measure.ratio(seconds, "run", "libraries"),
         "bar": 30,

@@ -14,7 +14,15 @@ import compose_core
 from compose_benchmarks.record import Code, Environment, Hardware, MethodInfo
 from compose_core.method import Method
 
-__all__ = ["clone", "code", "environment", "hardware", "method_info", "results_folder"]
+__all__ = [
+    "clone",
+    "code",
+    "environment",
+    "hardware",
+    "method_info",
+    "processor",
+    "results_folder",
+]
 
 _PACKAGES = (
     "compose-core",
@@ -102,7 +110,7 @@ def hardware(device: str) -> Hardware:
     import torch
 
     gpu = torch.cuda.get_device_name(torch.device(device)) if device.startswith("cuda") else ""
-    return Hardware(cpu=_processor(), cores=os.cpu_count() or 1, gpu=gpu, ram_bytes=_memory())
+    return Hardware(cpu=processor(), cores=os.cpu_count() or 1, gpu=gpu, ram_bytes=_memory())
 
 
 def _git(root: Path, *arguments: str) -> str | None:
@@ -114,7 +122,8 @@ def _git(root: Path, *arguments: str) -> str | None:
     return done.stdout.strip() if done.returncode == 0 else None
 
 
-def _processor() -> str:
+def processor() -> str:
+    """Name of the processor."""
     try:
         for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
             if line.startswith("model name"):
