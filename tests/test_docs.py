@@ -22,6 +22,8 @@ PAGES = sorted(
 )
 SCENES = sorted((ROOT / "examples").glob("*.toml"))
 FENCE = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LANGUAGES = {"bash", "sh", "py", "python", "toml", "text"}
+"""All that may stand behind a fence; what is in another one would never be checked."""
 INLINE = re.compile(r"(?<!`)`(nox [^`\n]+)`")
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 
@@ -47,6 +49,22 @@ def commands(path):
                 words = shlex.split(command, comments=True)
                 if words:
                     yield words
+
+
+@pytest.mark.parametrize("page", PAGES, ids=relative)
+def test_every_block_is_in_a_language_that_is_checked(page):
+    text = page.read_text("utf-8")
+    opened = re.findall(r"^ *```+ *([^\s`]*)", text, re.MULTILINE)[::2]
+    assert set(opened) <= LANGUAGES | ({"json"} if "leaderboards" in page.parts else set())
+    outside = re.sub(r"^( *)```.*?^\1```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    loose = re.findall(r"^ {4,}(?:\$ )?((?:compose|nox|accelerate) .*)$", outside, re.MULTILINE)
+    assert not loose, "commands that are only indented are not checked"
+
+
+def test_commands_of_the_benchmarks_are_found():
+    found = [" ".join(words) for page in PAGES for words in commands(page)]
+    for start in ("compose bench run", "compose bench table", "accelerate launch"):
+        assert any(command.startswith(start) for command in found), start
 
 
 def pages_with(program):
@@ -93,8 +111,18 @@ def parser_accepts(words):
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize(("page", "words"), pages_with("compose"))
+def launched():
+    """What a launcher starts: the command behind its own options."""
+    for param in pages_with("accelerate"):
+        page, words = param.values
+        if "compose" in words:
+            yield pytest.param(page, words[words.index("compose") :], id=param.id)
+
+
+@pytest.mark.parametrize(("page", "words"), [*pages_with("compose"), *launched()])
 def test_the_compose_commands_of_a_page_exist(page, words):
+    if words[1] == "bench":
+        pytest.importorskip("compose_benchmarks")
     result = parser_accepts(words)
     assert result.returncode == 0, result.stderr
     for word in words:
