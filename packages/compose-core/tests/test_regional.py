@@ -114,10 +114,10 @@ def test_the_shared_negative_is_asked_once(model):
     assert len(distinct(asked(plan(model, own, bootstrap=0.0).denoiser, x, level))) == 5
 
 
-def negatives(made, **options):
-    method = RegionalMethod(**options)
+def negatives(made):
+    method = RegionalMethod()
     amodal, _ = method._masks(made, (16, 16), (False, False))
-    return method._negatives(made, amodal)
+    return [rivals for _, _, rivals in method._asked(made, amodal)]
 
 
 def test_layers_side_by_side_are_guided_away_from_each_other():
@@ -126,7 +126,6 @@ def test_layers_side_by_side_are_guided_away_from_each_other():
         "fog and a blue cube",
         "fog and a red sphere",
     ]
-    assert negatives(scene(LEFT, RIGHT, negative="fog"), apart=False) == ["fog", "fog"]
 
 
 def test_grounds_twins_and_layers_with_their_own_negative_have_no_rivals():
@@ -143,9 +142,23 @@ def test_two_layers_apart_ask_nothing_more(model):
     counts = [
         len(distinct(asked(plan(model, made, bootstrap=0.0, apart=apart).denoiser, x, level)))
         for made in (scene(LEFT, RIGHT),)
-        for apart in (True, False)
+        for apart in (1.0, 0.0)
     ]
     assert counts == [4, 4]
+
+
+@pytest.mark.parametrize("apart", [0.0, 0.3, 0.5, 1.0])
+def test_layers_are_kept_apart_for_a_share_of_the_steps(model, apart):
+    x, made = noise(1, 4, 16, 16), scene(LEFT, RIGHT)
+    denoiser = plan(model, made, bootstrap=0.0, apart=apart).denoiser
+    plain = plan(model, made, bootstrap=0.0, apart=0.0).denoiser
+    state, other = denoiser.init(x), plain.init(x)
+    for index in range(10):
+        now = step(model, index)
+        state, other = denoiser.adapt(state, x, now), plain.adapt(other, x, now)
+        with torch.no_grad():
+            same = torch.equal(denoiser(x, now.now, state).x0, plain(x, now.now, other).x0)
+        assert same == (index >= 10 * apart)
 
 
 def test_an_empty_negative_of_a_layer_switches_that_of_the_scene_off(model):

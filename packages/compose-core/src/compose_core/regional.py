@@ -20,14 +20,14 @@ from torch.nn import functional as F
 
 from compose_core.codec import Codec
 from compose_core.compose import Consensus, Regional
-from compose_core.denoiser import Bound, Denoiser, Guided, State, Step
+from compose_core.denoiser import Bound, Denoiser, Guided, State, Step, Switched
 from compose_core.errors import UsageError
 from compose_core.evaluate import Answers, Questions
 from compose_core.images import Array
 from compose_core.method import Method, Plan, latent_shape
 from compose_core.noise import Generators, normal, normal_like
 from compose_core.prediction import Prediction
-from compose_core.scene import Scene, visible
+from compose_core.scene import Layer, Scene, visible
 from compose_core.scene.remarks import contradicted, doubled
 from compose_core.schedule import Level
 from compose_core.views import Whole, Window, cover
@@ -50,9 +50,10 @@ class RegionalMethod(Method):
 
     Args:
         bootstrap: Share of the steps during which layers see a plain background; 0 to 1.
-        apart: Whether a layer is also guided away from the prompts of the others, unless it has a
-            negative of its own. A model that was trained on complete captions otherwise takes the
-            object of another layer for the one it was asked for, and leaves its own region empty.
+        apart: Share of the steps during which a layer is also guided away from the prompts of the
+            others, unless it has a negative of its own; 0 to 1. A model that was trained on
+            complete captions otherwise takes the object of another layer for the one it was asked
+            for, and leaves its own region empty.
         soften: Blur of the masks, in latent cells (standard deviation); 0 keeps them as they are.
         base_share: How much of every region the base prompt keeps; 0 to 1. It ties the layers
             together (light, ground) at the price of weaker layers.
@@ -68,12 +69,17 @@ class RegionalMethod(Method):
     def __init__(
         self,
         bootstrap: float = 0.8,
-        apart: bool = True,
+        apart: float = 0.3,
         soften: float = 0.5,
         base_share: float = 0.0,
         overlap: float = 0.5,
     ) -> None:
-        shares = {"bootstrap": bootstrap, "base_share": base_share, "overlap": overlap}
+        shares = {
+            "bootstrap": bootstrap,
+            "apart": apart,
+            "base_share": base_share,
+            "overlap": overlap,
+        }
         for key, value in shares.items():
             if not 0 <= value <= 1:
                 raise UsageError(f"{key} is a share", got=value, expected="0 to 1")
@@ -98,8 +104,8 @@ class RegionalMethod(Method):
         leaves = _Leaves(model, guidance, device)
         base = leaves.guided(scene.prompt, scene.negative)
         layers = [
-            leaves.guided(layer.prompt or scene.prompt, negative)
-            for layer, negative in zip(scene.ordered, self._negatives(scene, amodal), strict=True)
+            leaves.layer(layer.prompt or scene.prompt, negative, rivals, self.apart)
+            for layer, negative, rivals in self._asked(scene, amodal)
         ]
         colours = palette(model.codec).to(device) if self.bootstrap and layers else None
         windows = self._windows(shape[1:], model.sample_size, wrap)
@@ -148,14 +154,16 @@ class RegionalMethod(Method):
         shares = torch.cat([base[None], layers])
         return torch.stack(list(regions.values())), shares / shares.sum(0)
 
-    def _negatives(self, scene: Scene, amodal: Tensor) -> list[str]:
-        """What each layer is guided away from; `amodal` masks are (K, h, w).
+    def _asked(self, scene: Scene, amodal: Tensor) -> Iterable[tuple[Layer, str, str]]:
+        """Layers, their negatives, and what keeps them apart; `amodal` masks are (K, h, w).
 
         A layer that covers the region of another is its ground; these two are no rivals, and
         neither are two that ask for the same.
         """
-        found: list[str] = []
         for layer, own in zip(scene.ordered, amodal, strict=True):
+            if layer.negative is not None:
+                yield layer, layer.negative, layer.negative
+                continue
             rivals = [
                 other.prompt
                 for other, mask in zip(scene.ordered, amodal, strict=True)
@@ -163,11 +171,8 @@ class RegionalMethod(Method):
                 and other.prompt != layer.prompt
                 and float((own * mask).sum()) < _COVERED * min(float(own.sum()), float(mask.sum()))
             ]
-            if layer.negative is not None or not self.apart:
-                rivals = []
-            inherited = scene.negative if layer.negative is None else layer.negative
-            found.append(" and ".join(dict.fromkeys(x for x in (inherited, *rivals) if x)))
-        return found
+            said = dict.fromkeys(x for x in (scene.negative, *rivals) if x)
+            yield layer, scene.negative, " and ".join(said)
 
     def _windows(
         self, spatial: tuple[int, int], trained: tuple[int, int], wrap: tuple[bool, bool]
@@ -190,6 +195,17 @@ class _Leaves:
         if self._guidance == 1:
             return self._leaf(prompt)
         return Guided(self._leaf(prompt), self._leaf(negative), self._guidance)
+
+    def layer(self, prompt: str, negative: str, rivals: str, share: float) -> Denoiser:
+        """Guided away from `rivals` for a share of the steps, then from `negative`."""
+        if negative == rivals or not share or self._guidance == 1:
+            return self.guided(prompt, negative)
+        away = self._leaf(rivals)
+        if share < 1:
+            return Guided(
+                self._leaf(prompt), Switched(away, self._leaf(negative), share), self._guidance
+            )
+        return Guided(self._leaf(prompt), away, self._guidance)
 
     def _leaf(self, prompt: str) -> Bound:
         if prompt not in self._bound:

@@ -1,14 +1,16 @@
 """Denoisers: what samplers see, from one network under one condition to any composition.
 
 `Network` predicts under a condition; `Denoiser` has its condition bound. `Bound` makes the one
-from the other, `Guided` is classifier-free guidance, `Gaussian` and `Mixture` are exact oracles
-without a network, for tests and teaching. Composers are in `compose_core.compose`.
+from the other, `Guided` is classifier-free guidance, `Switched` is one denoiser first and another
+later, `Gaussian` and `Mixture` are exact oracles without a network, for tests and teaching.
+Composers are in `compose_core.compose`.
 """
 
 from compose_core.denoiser.bound import Bound
 from compose_core.denoiser.gaussian import Gaussian, Mixture
 from compose_core.denoiser.guided import Guided
 from compose_core.denoiser.interface import Denoiser, Network, State, Step
+from compose_core.denoiser.switched import Switched
 from compose_core.evaluate import Answers, Query, Questions
 
 __all__ = [
@@ -23,4 +25,5 @@ __all__ = [
     "Questions",
     "State",
     "Step",
+    "Switched",
 ]
