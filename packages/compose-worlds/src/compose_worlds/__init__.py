@@ -4,9 +4,9 @@ The most used names can be taken from here. They are looked up on first use, so 
 ``import compose_worlds`` does not import torch.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from compose_core import lazy
 from compose_worlds._version import __version__
 
 if TYPE_CHECKING:
@@ -37,17 +37,26 @@ if TYPE_CHECKING:
     )
 
 _HOME = {
-    "captions": ("Caption", "Claim", "Relation", "mirrored", "vocabulary"),
-    "draw": ("Taste",),
-    "environments": ("ENVIRONMENTS",),
-    "figure": ("BONES", "JOINTS", "Figure", "Keypoints", "keypoints"),
-    "labels": ("Labels", "background", "centres", "edges", "labels", "relative_depth"),
-    "poses": ("POSES", "Limb", "Pose", "draw_pose"),
-    "render": ("picture",),
-    "solids": ("SHAPES",),
-    "world": ("CLASSES", "COLORS", "Scene", "Setting", "Solid", "World", "stack", "toy"),
+    "primitives.captions": ("Caption", "Claim", "Relation", "mirrored", "vocabulary"),
+    "primitives.draw": ("Taste",),
+    "primitives.environments": ("ENVIRONMENTS",),
+    "primitives.figure": ("BONES", "JOINTS", "Figure", "Keypoints", "keypoints"),
+    "primitives.labels": ("Labels", "background", "centres", "edges", "labels", "relative_depth"),
+    "primitives.poses": ("POSES", "Limb", "Pose", "draw_pose"),
+    "primitives.render": ("picture",),
+    "primitives.solids": ("SHAPES",),
+    "primitives.world": (
+        "CLASSES",
+        "COLORS",
+        "Scene",
+        "Setting",
+        "Solid",
+        "World",
+        "stack",
+        "toy",
+    ),
 }
-_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
+__getattr__, __dir__ = lazy.attach(__name__, _HOME)
 
 __all__ = [
     "BONES",
@@ -84,17 +93,3 @@ __all__ = [
     "toy",
     "vocabulary",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    """Import the module that holds ``name`` and keep what was found."""
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module 'compose_worlds' has no attribute {name!r}")
-    value = getattr(import_module(f"compose_worlds.primitives.{_MODULE_OF[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    """List the public names, imported or not."""
-    return sorted({*globals(), *__all__})
