@@ -12,20 +12,26 @@ from compose_cnc._version import __version__
 if TYPE_CHECKING:
     from compose_cnc.exemplars import ExemplarEncoder
     from compose_cnc.folder import Adapter, load_adapter, save_adapter
+    from compose_cnc.method import CnCMethod
     from compose_cnc.model import GlobalFuser, LocalFuser
     from compose_cnc.network import CnCNetwork
+    from compose_cnc.pipeline import CnCPipeline
 
 _HOME = {
     "exemplars": ("ExemplarEncoder",),
     "folder": ("Adapter", "load_adapter", "save_adapter"),
+    "method": ("CnCMethod",),
     "model": ("GlobalFuser", "LocalFuser"),
     "network": ("CnCNetwork",),
+    "pipeline": ("CnCPipeline",),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
     "Adapter",
+    "CnCMethod",
     "CnCNetwork",
+    "CnCPipeline",
     "ExemplarEncoder",
     "GlobalFuser",
     "LocalFuser",

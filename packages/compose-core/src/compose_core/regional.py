@@ -200,11 +200,9 @@ class _Leaves:
         """Guided away from `rivals` for a share of the steps, then from `negative`."""
         if negative == rivals or not share or self._guidance == 1:
             return self.guided(prompt, negative)
-        away = self._leaf(rivals)
+        away: Denoiser = self._leaf(rivals)
         if share < 1:
-            return Guided(
-                self._leaf(prompt), Switched(away, self._leaf(negative), share), self._guidance
-            )
+            away = Switched([away, self._leaf(negative)], [0.0, share])
         return Guided(self._leaf(prompt), away, self._guidance)
 
     def _leaf(self, prompt: str) -> Bound:

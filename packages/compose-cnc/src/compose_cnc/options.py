@@ -1,0 +1,98 @@
+"""What a user may choose for `CnCMethod`, checked before anything is computed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from compose_cnc.attention import SoftGuidance
+from compose_cnc.guidance import CFG, check_cfg
+from compose_cnc.regions import Resize
+from compose_core.errors import UsageError
+from compose_core.scene import Scene
+
+__all__ = ["Options", "changes"]
+
+Interval = tuple[float, float]
+"""From which share of the steps on, and up to which (without it)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How a scene is composed; see `CnCMethod` for what each means.
+
+    Raises:
+        UsageError: A value makes no sense.
+    """
+
+    soft_guidance: SoftGuidance = "mask"
+    resize: Resize = "official"
+    cfg: CFG = "official"
+    exemplar_guidance: float = 3.0
+    lambdas: Mapping[str, float] = field(default_factory=dict[str, float])
+    intervals: Mapping[str, Interval] = field(default_factory=dict[str, Interval])
+    apart: bool = True
+    soften: float = 0.5
+    base_share: float = 0.0
+    cut: bool = True
+    always_tokens: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be."""
+        check_cfg(self.cfg)
+        _one_of("soft guidance", self.soft_guidance, ("mask", "paper", "off"))
+        _one_of("way to resize a mask", self.resize, ("official", "area", "nearest"))
+        if not 0 <= self.base_share <= 1:
+            raise UsageError("base_share is a share", got=self.base_share, expected="0 to 1")
+        numbers = {f"lambda of {name!r}": value for name, value in self.lambdas.items()}
+        numbers |= {"exemplar_guidance": self.exemplar_guidance, "soften": self.soften}
+        for name, value in numbers.items():
+            if not (math.isfinite(value) and value >= 0):
+                raise UsageError(f"the {name} makes no sense", got=value, expected="0 or more")
+        for name, (start, stop) in self.intervals.items():
+            if not 0 <= start < stop <= 1:
+                raise UsageError(
+                    f"the interval of layer {name!r} is none",
+                    got=(start, stop),
+                    expected="(start, stop), shares of the steps with 0 <= start < stop <= 1",
+                )
+
+    def check_names(self, scene: Scene) -> None:
+        """Refuse options for layers that the scene has not.
+
+        Raises:
+            UsageError: There is no such layer.
+        """
+        known = [layer.name for layer in scene.layers]
+        if unknown := sorted({*self.lambdas, *self.intervals} - set(known)):
+            raise UsageError(
+                "an option names a layer that the scene has not",
+                got=", ".join(map(repr, unknown)),
+                expected=", ".join(map(repr, known)),
+            )
+
+
+def changes(scene: Scene, intervals: Mapping[str, Interval]) -> list[tuple[float, Scene]]:
+    """When which layers take part: the share of the steps from which on, and the scene then.
+
+    Layers of weight 0 never do. The first starts at 0; neighbours differ.
+    """
+    bounds = {0.0, *(bound for interval in intervals.values() for bound in interval)} - {1.0}
+    found: list[tuple[float, Scene]] = []
+    for bound in sorted(bounds):
+        layers = tuple(
+            layer
+            for layer in scene.layers
+            if layer.weight > 0
+            and intervals.get(layer.name, (0.0, 1.0))[0] <= bound
+            and bound < intervals.get(layer.name, (0.0, 1.0))[1]
+        )
+        if not found or layers != found[-1][1].layers:
+            found.append((bound, scene.model_copy(update={"layers": layers})))
+    return found
+
+
+def _one_of(what: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise UsageError(f"unknown {what}", got=value, expected=", ".join(known))
