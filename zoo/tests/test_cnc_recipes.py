@@ -13,9 +13,9 @@ from compose_cnc.model import TINY, GlobalFuser, LocalFuser
 from compose_cnc.network import CnCNetwork
 from compose_core.schedule import DiscreteVP
 from compose_core.zoo import resolve
-from compose_worlds.primitives import cache, draw
+from compose_worlds.primitives import cache, canny, draw
+from compose_worlds.primitives.apart import front
 from compose_zoo.recipes import (
-    cnc_edges,
     cnc_exemplars,
     cnc_samples,
     cnc_scenes,
@@ -70,7 +70,7 @@ def test_the_foreground_is_the_nearest():
     hides = 0
     for number in range(60):
         scene = draw.scene(number)[0]
-        chosen = cnc_scenes.front(scene, number)
+        chosen = front(scene, number)
         depth = [draw.seen(solid, scene.setting).depth for solid in scene.solids]
         ahead = [d for d, c in zip(depth, chosen, strict=True) if c]
         behind = [d for d, c in zip(depth, chosen, strict=True) if not c]
@@ -93,20 +93,20 @@ def step_edge(contrast):
 
 
 def test_a_step_is_one_line():
-    found = cnc_edges.canny(step_edge(1.0))
+    found = canny.canny(step_edge(1.0))
     columns = found[0].any(0).nonzero().flatten().tolist()
     assert len(columns) == 1 and columns[0] in (11, 12) and bool(found[0, :, columns[0]].all())
-    assert not bool(cnc_edges.canny(torch.full((1, 3, 16, 16), 0.7)).any())
-    assert not bool(cnc_edges.canny(step_edge(0.02)).any())
+    assert not bool(canny.canny(torch.full((1, 3, 16, 16), 0.7)).any())
+    assert not bool(canny.canny(step_edge(0.02)).any())
 
 
 def test_edges_turn_with_the_picture():
     y, x = torch.meshgrid(torch.arange(33), torch.arange(33), indexing="ij")
     radius = torch.hypot(x - 16.3, y - 15.6)
     shown = torch.sigmoid((9 - radius) / 0.7).expand(1, 3, 33, 33)
-    found = cnc_edges.canny(shown)
+    found = canny.canny(shown)
     assert 40 < int(found.sum()) < 80
-    turned = cnc_edges.canny(shown.rot90(1, (2, 3)))
+    turned = canny.canny(shown.rot90(1, (2, 3)))
     assert (turned ^ found.rot90(1, (1, 2))).sum() <= 2
 
 
@@ -114,10 +114,10 @@ def test_weak_edges_live_by_strong_ones():
     """A step that fades: kept as far as it is above the low threshold, if it is strong at all."""
     faded = step_edge(1.0) * torch.linspace(0.5, 0.05, 24)[None, None, :, None]
     lone = step_edge(1.0) * torch.linspace(0.15, 0.05, 24)[None, None, :, None]
-    kept = cnc_edges.canny(faded, low=0.05, high=0.12).any(2)[0]
-    strong = cnc_edges.canny(faded, low=0.12, high=0.12).any(2)[0]
+    kept = canny.canny(faded, low=0.05, high=0.12).any(2)[0]
+    strong = canny.canny(faded, low=0.12, high=0.12).any(2)[0]
     assert int(kept.sum()) > int(strong.sum()) > 0 and bool(kept[: int(kept.sum())].all())
-    assert not bool(cnc_edges.canny(lone, low=0.05, high=0.12).any())
+    assert not bool(canny.canny(lone, low=0.05, high=0.12).any())
 
 
 @pytest.mark.weights

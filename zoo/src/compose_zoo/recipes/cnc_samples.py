@@ -11,8 +11,8 @@ from diffusers import AutoencoderTiny
 from safetensors.torch import load_file, save_file
 from torch import LongTensor, Tensor
 
-from compose_worlds.primitives import cache
-from compose_zoo.recipes import cnc_edges, cnc_exemplars, cnc_scenes, guide
+from compose_worlds.primitives import cache, canny
+from compose_zoo.recipes import cnc_exemplars, cnc_scenes, guide
 from compose_zoo.recipes.denoiser import CAPTIONS
 from compose_zoo.recipes.sd_tiny import latents_of
 
@@ -104,8 +104,8 @@ def load(
 def edges_of(whole: Tensor, behind: Tensor, mask: Tensor, batch: int = 512) -> dict[str, Tensor]:
     """Edges (N, H, W) bool of foregrounds and backgrounds; uint8 pictures, bool masks."""
     parts = zip(whole.split(batch), mask.split(batch), strict=True)
-    front = [cnc_edges.canny(cnc_edges.foreground(x.float() / 255, m)) for x, m in parts]
-    back = [cnc_edges.canny(x.float() / 255) for x in behind.split(batch)]
+    front = [canny.canny(canny.foreground(x.float() / 255, m)) for x, m in parts]
+    back = [canny.canny(x.float() / 255) for x in behind.split(batch)]
     return {"depth_fg": torch.cat(front), "depth_bg": torch.cat(back)}
 
 

@@ -1,9 +1,7 @@
 """Drawn scenes taken apart: a foreground, and what is really behind it.
 
-Compose and Conquer (section 3.2) paints a background where the salient object was. Here the scene
-is rendered without it instead, so background and hidden depth are true. The foreground of a scene
-is its k nearest objects, k even between one and all: no object behind it can hide it, and often
-others are left for it to hide.
+Compose and Conquer (section 3.2) paints a background where the salient object was; here it is
+rendered, see `compose_worlds.primitives.apart`.
 """
 
 from __future__ import annotations
@@ -13,24 +11,12 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Generator, Tensor
+from torch import Tensor
 
 from compose_worlds.primitives import cache, draw
-from compose_worlds.primitives.labels import labels
-from compose_worlds.primitives.render import picture
-from compose_worlds.primitives.world import Scene, stack
+from compose_worlds.primitives.apart import front, take_apart
 
 _CHUNK = 32
-
-
-def front(scene: Scene, number: int) -> list[bool]:
-    """Which objects of scene `number` are its foreground: some of the nearest, at least one."""
-    near = sorted(
-        range(len(scene.solids)), key=lambda i: draw.seen(scene.solids[i], scene.setting).depth
-    )
-    dice = Generator().manual_seed(number)
-    count = 1 + int(torch.randint(len(near), (), generator=dice))
-    return [i in near[:count] for i in range(len(near))]
 
 
 def make(numbers: range, size: tuple[int, int] = (64, 64)) -> dict[str, Tensor]:
@@ -45,21 +31,13 @@ def make(numbers: range, size: tuple[int, int] = (64, 64)) -> dict[str, Tensor]:
     for start in range(numbers.start, numbers.stop, _CHUNK):
         some = range(start, min(start + _CHUNK, numbers.stop))
         scenes = [draw.scene(i)[0] for i in some]
-        world = stack(scenes)
-        chosen = torch.zeros(len(some), world.objects, dtype=torch.bool)
-        for row, (number, scene) in enumerate(zip(some, scenes, strict=True)):
-            chosen[row, : len(scene.solids)] = torch.tensor(front(scene, number))
-        seen = labels(world, size)
-        at = chosen[:, :, None, None]
-        nothing = torch.full_like(seen.object_depth, torch.inf)
-        behind = torch.where(at, nothing, seen.object_depth).amin(1)
-        mask = (seen.visible & at).any(1)
-        shown = picture(world.without(chosen), size)
+        chosen = [front(scene, i) for i, scene in zip(some, scenes, strict=True)]
+        found = take_apart(scenes, chosen, size)
         parts.append(
             {
-                "depth_fg": torch.where(mask, seen.inverse_depth[:, 0], 0.0).half(),
-                "depth_bg": (1 / torch.minimum(behind, seen.background_depth[:, 0])).half(),
-                "background": (shown * 255).round().to(torch.uint8),
+                "depth_fg": torch.where(found.mask, found.whole, 0.0).half(),
+                "depth_bg": found.behind.half(),
+                "background": (found.background * 255).round().to(torch.uint8),
             }
         )
     return {k: torch.cat([p[k] for p in parts]).contiguous() for k in parts[0]}

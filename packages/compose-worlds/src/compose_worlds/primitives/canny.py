@@ -1,4 +1,4 @@
-"""Canny's edges (Canny 1986), for batches: what `cnc-tiny-canny` hears instead of depth."""
+"""Canny's edges (Canny 1986) of batches of pictures."""
 
 from __future__ import annotations
 
