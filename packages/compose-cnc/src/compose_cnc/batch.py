@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,10 +14,11 @@ from compose_cnc.exemplars import ExemplarEncoder
 from compose_cnc.inputs import as_depth, as_exemplar, as_mask, for_each
 from compose_cnc.model import Stream
 from compose_cnc.network import CnCNetwork
+from compose_cnc.options import check_factor
 from compose_cnc.streams import foreground, inverted
 from compose_core.errors import ShapeError, UsageError
 
-__all__ = ["Given", "Rows"]
+__all__ = ["Given", "Kind", "Rows"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +37,15 @@ class Given:
     lambda_fg: Any = 1.0
     lambda_bg: Any = 1.0
     strength: Any = 1.0
+
+
+class Kind(NamedTuple):
+    """What a picture is made of; those of one kind are asked about together."""
+
+    deep: bool
+    """Whether the local fuser runs."""
+    looks: bool
+    """Whether there are tokens of exemplars."""
 
 
 class Rows:
@@ -84,6 +95,12 @@ class Rows:
             if (fg is None) != (bg is None):
                 missing = "depth_fg" if fg is None else "depth_bg"
                 found.append(f"no {missing}{of}: zeros are used, which leave it open")
+            if fg is not None and mask is None:
+                found.append(f"no mask{of}: depth_fg is used whole, not cut out")
+            heard = [side for side in ("fg", "bg") if self.looks[side][i] is not None]
+            if len(heard) == 1 and not (mask is None and heard == ["bg"]):
+                missing = "exemplar_bg" if heard == ["fg"] else "exemplar_fg"
+                found.append(f"no {missing}{of}: what was learned for a missing one is heard")
             if mask is not None and float(mask.min()) >= 1:
                 found.append(f"the mask{of} is white everywhere: the background is not seen")
             area = None if mask is None else mask.numpy()
@@ -98,24 +115,20 @@ class Rows:
             ]
         return found
 
-    def conditions(
-        self,
-        network: CnCNetwork,
-        encoder: ExemplarEncoder | None,
-        size: tuple[int, int],
-        device: torch.device | str,
-    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """All but the text, (B, ...) each: with the exemplars, and with every one missing.
+    def groups(self) -> dict[Kind, list[int]]:
+        """Which pictures have depth, exemplars, both or neither; a strength of 0 has no depth."""
+        found: dict[Kind, list[int]] = {}
+        for i, (fg, bg, factor) in enumerate(zip(self.fg, self.bg, self.strength, strict=True)):
+            deep = factor > 0 and not (fg is None and bg is None)
+            looks = any(some[i] is not None for some in self.looks.values())
+            found.setdefault(Kind(deep, looks), []).append(i)
+        return found
 
-        Args:
-            network: Makes tokens of embeddings.
-            encoder: Makes embeddings of pictures.
-            size: (H, W) of the pictures to be made.
-            device: Where tensors go.
+    def check_size(self, size: tuple[int, int]) -> None:
+        """Refuse masks and depths of another size (H, W) than the pictures to be made.
 
         Raises:
-            ShapeError: Masks and depths have another size.
-            UsageError: There are exemplars, but nothing that makes tokens of them.
+            ShapeError: They have another size.
         """
         if self.size not in (None, size):
             raise ShapeError(
@@ -124,53 +137,69 @@ class Rows:
                 expected=f"{size[1]} x {size[0]}",
                 remedy="scale them, or give height and width",
             )
-        maps = {**self._depths(size), **self._strength()}
+
+    def conditions(
+        self,
+        kind: Kind,
+        rows: Sequence[int],
+        network: CnCNetwork,
+        encoder: ExemplarEncoder | None,
+        size: tuple[int, int],
+        device: torch.device | str,
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """All but the text, (B, ...) each: with the exemplars, and with every one missing.
+
+        Args:
+            kind: What is told of the pictures.
+            rows: Which pictures, all of which have that.
+            network: Makes tokens of embeddings.
+            encoder: Makes embeddings of pictures.
+            size: (H, W) of the pictures to be made.
+            device: Where tensors go.
+
+        Raises:
+            UsageError: There are exemplars, but nothing that makes tokens of them.
+        """
+        maps = {**self._depths(rows, size), **self._strength(rows)} if kind.deep else {}
         shared = {name: x.to(device) for name, x in maps.items()}
-        if not any(x is not None for looks in self.looks.values() for x in looks):
+        if not kind.looks:
             return shared, shared
-        shared["region"] = self._regions(size).to(device)
-        tokens = {side: self._tokens(side, network, encoder, device) for side in ("fg", "bg")}
+        shared["region"] = self._regions(rows, size).to(device)
+        tokens = {s: self._tokens(s, rows, network, encoder, device) for s in ("fg", "bg")}
         hearing, deaf = (torch.cat([tokens[s][i] for s in ("fg", "bg")], 1) for i in (0, 1))
         return {**shared, "tokens": hearing}, {**shared, "tokens": deaf}
 
-    def _depths(self, size: tuple[int, int]) -> dict[str, Tensor]:
-        """Both maps where any picture has one; zeros for what is missing."""
-        if all(x is None for x in (*self.fg, *self.bg)):
-            return {}
+    def _depths(self, rows: Sequence[int], size: tuple[int, int]) -> dict[str, Tensor]:
+        """The maps of these pictures; zeros for what is missing."""
         zeros = torch.zeros(size)
-        cut = [
-            depth if depth is None or mask is None else foreground(depth, mask)
-            for depth, mask in zip(self.fg, self.masks, strict=True)
-        ]
-        maps = {"depth_fg": cut, "depth_bg": self.bg}
+
+        def cut(i: int) -> Tensor | None:
+            depth, mask = self.fg[i], self.masks[i]
+            return depth if depth is None or mask is None else foreground(depth, mask)
+
+        maps = {"depth_fg": [cut(i) for i in rows], "depth_bg": [self.bg[i] for i in rows]}
         return {
-            name: torch.stack([zeros if x is None else x for x in rows])[:, None].repeat(
+            name: torch.stack([zeros if x is None else x for x in some])[:, None].repeat(
                 1, 3, 1, 1
             )
-            for name, rows in maps.items()
-            if any(x is not None for x in rows)
+            for name, some in maps.items()
+            if any(x is not None for x in some)
         }
 
-    def _strength(self) -> dict[str, Tensor]:
-        """0 for a picture without any depth: what others in the batch have is not for it."""
-        if all(x is None for x in (*self.fg, *self.bg)):
-            return {}
-        some = zip(self.fg, self.bg, self.strength, strict=True)
-        found = [0.0 if fg is None and bg is None else factor for fg, bg, factor in some]
+    def _strength(self, rows: Sequence[int]) -> dict[str, Tensor]:
+        found = [self.strength[i] for i in rows]
         return {} if all(x == 1 for x in found) else {"strength": torch.tensor(found)}
 
-    def _regions(self, size: tuple[int, int]) -> Tensor:
-        """(B, 2, H, W); closed for a picture without exemplars, which hears text alone."""
-        rows: list[Tensor] = []
-        for i, mask in enumerate(self.masks):
-            heard = self.looks["fg"][i] is not None or self.looks["bg"][i] is not None
-            front = torch.zeros(size) if mask is None else mask
-            rows.append(torch.stack([front, torch.ones(size)]) * heard)
-        return torch.stack(rows)
+    def _regions(self, rows: Sequence[int], size: tuple[int, int]) -> Tensor:
+        """(B, 2, H, W): the foreground, and all that it leaves."""
+        masks = [self.masks[i] for i in rows]
+        fronts = [torch.zeros(size) if mask is None else mask for mask in masks]
+        return torch.stack([torch.stack([front, torch.ones(size)]) for front in fronts])
 
     def _tokens(
         self,
         side: Stream,
+        rows: Sequence[int],
         network: CnCNetwork,
         encoder: ExemplarEncoder | None,
         device: torch.device | str,
@@ -183,14 +212,14 @@ class Rows:
                 remedy="leave the exemplars out, or use another adapter",
             )
         null = network.global_fuser.null(side)
-        rows: list[Tensor] = []
-        for look, factor in zip(self.looks[side], self.lambdas[side], strict=True):
+        made: list[Tensor] = []
+        for look, factor in ((self.looks[side][i], self.lambdas[side][i]) for i in rows):
             if look is None:
-                rows.append(null)
+                made.append(null)
                 continue
             embedding = look if look.dim() == 1 else _encode(encoder, look)
-            rows.append(network.tokens(embedding[None].to(device), side, factor))
-        return torch.cat(rows), null.expand(self.count, -1, -1)
+            made.append(network.tokens(embedding[None].to(device), side, factor))
+        return torch.cat(made), null.expand(len(rows), -1, -1)
 
     def _size(self) -> tuple[int, int] | None:
         """(H, W) of all masks and depths; None without any."""
@@ -226,7 +255,9 @@ def _each(
 
 
 def _numbers(given: Any, count: int, name: str) -> Sequence[float]:
-    found = [float(x) for x in for_each(given, count, name)]
-    if not all(0 <= x < float("inf") for x in found):
-        raise UsageError(f"{name} makes no sense", got=given, expected="0 or more")
-    return found
+    if isinstance(given, Tensor | np.ndarray):
+        given = cast(Any, given).tolist()
+    found = for_each(given, count, name)
+    for x in found:
+        check_factor(name, x)
+    return [float(x) for x in found]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from compose_core.errors import SceneError, ShapeError, UsageError
@@ -23,7 +23,11 @@ Picture: TypeAlias = "Image.Image | NDArray[Any] | Tensor"
 Pictures: TypeAlias = "Picture | Sequence[Picture | None] | None"
 """One for all prompts; or a list, or a batch (B, C, H, W), with one for each: None is none."""
 
-T = TypeVar("T")
+_PLAIN = ("1", "L", "RGB", "I;16", "I;16B", "I;16L", "I", "F")
+"""Modes of PIL whose numbers are taken as they are; others, such as palettes, become RGBA."""
+
+_WIDE = ("I;16", "I;16B", "I;16L", "I", "F")
+"""Those among them whose numbers PIL would cut at 255 on the way to colour."""
 
 
 def for_each(given: Any, count: int, name: str) -> list[Any]:
@@ -71,30 +75,45 @@ def as_mask(given: Picture, name: str) -> Tensor:
     return _checked(check_mask, values, name)
 
 
-def as_exemplar(given: Picture, name: str) -> Tensor:
+def as_exemplar(given: Any, name: str) -> Tensor:
     """An exemplar (3, H, W) in [-1, 1]; an embedding (D,) stays as it is.
 
-    Transparent parts are laid on white; grey becomes colour.
+    Transparent parts are laid on white; grey becomes colour; a photo is turned upright, as its
+    camera noted.
 
     Raises:
-        ShapeError: It is no picture, or leaves [0, 1].
+        ShapeError: It is no picture, leaves [0, 1], or is an embedding with holes.
     """
-    if isinstance(given, Tensor) and given.dim() == 1:
-        return given
-    if isinstance(given, Image.Image):
-        clear = given.convert("RGBA")
-        given = Image.alpha_composite(Image.new("RGBA", clear.size, "white"), clear)
-        given = given.convert("RGB")
+    if getattr(given, "ndim", 0) == 1:
+        return _embedding(given, name)
+    if isinstance(given, Image.Image) and given.mode not in _WIDE:
+        clear = ImageOps.exif_transpose(given).convert("RGBA")
+        given = Image.alpha_composite(Image.new("RGBA", clear.size, "white"), clear).convert("RGB")
     values = _values(given, name)
     values = values[..., None] if values.ndim == 2 else values
     values = np.repeat(values, 3, 2) if values.shape[2] == 1 else values
-    if values.shape[2] != 3 or not ((values >= 0) & (values <= 1)).all():
+    good = values.size > 0 and values.shape[2] in (3, 4) and bool((0 <= values).all())
+    if not good or not (values <= 1).all():
+        span = f", values from {values.min():.4g} to {values.max():.4g}" if values.size else ""
         raise ShapeError(
             f"{name} is no picture in colour",
-            got=f"{values.shape}, values from {values.min():.4g} to {values.max():.4g}",
-            expected="1 or 3 channels from 0 to 1, or numbers of 8 or 16 bit",
+            got=f"{values.shape}{span}",
+            expected="1, 3 or 4 channels from 0 to 1, or numbers of 8 or 16 bit",
         )
+    if values.shape[2] == 4:
+        values = values[..., :3] * values[..., 3:] + (1 - values[..., 3:])
     return torch.tensor(values).movedim(-1, 0) * 2 - 1
+
+
+def _embedding(given: Any, name: str) -> Tensor:
+    found = torch.as_tensor(given)
+    if not found.is_floating_point() or not bool(found.isfinite().all()):
+        raise ShapeError(
+            f"{name} is no embedding",
+            got=f"{tuple(found.shape)}, {found.dtype}",
+            expected="(D,), floating point, all of them numbers",
+        )
+    return found
 
 
 def _grey(given: Picture, name: str) -> NDArray[np.float32]:
@@ -102,31 +121,39 @@ def _grey(given: Picture, name: str) -> NDArray[np.float32]:
     values = _values(given, name)
     if values.ndim == 2:
         return values
-    if values.shape[2] in (1, 3) and (values == values[..., :1]).all():
+    if values.shape[2] == 4 and (values[..., 3] == 1).all():
+        values = values[..., :3]
+    if values.shape[2] in (1, 3) and _alike(values):
         return values[..., 0]
     raise ShapeError(
         f"{name} is not grey",
         got=f"an array of shape {values.shape}",
-        expected="one channel, or three equal ones",
+        expected="one channel, or three equal ones, and nothing transparent",
         remedy="depth and masks have no colour: convert the picture to greyscale",
     )
 
 
-def _values(given: Picture, name: str) -> NDArray[np.float32]:
+def _alike(values: NDArray[np.float32]) -> bool:
+    """Whether all channels agree; what is no number in all of them does, and is refused later."""
+    return bool(np.array_equal(values, np.broadcast_to(values[..., :1], values.shape), True))
+
+
+def _values(given: Any, name: str) -> NDArray[np.float32]:
     """(H, W) or (H, W, C), floating point; 8-bit values are divided by 255."""
     if isinstance(given, Tensor):
-        given = (given.movedim(0, -1) if given.dim() == 3 else given).detach().cpu().numpy()
+        given = (given.movedim(0, -1) if given.dim() == 3 else given).detach().cpu()
+        given = (given.float() if given.is_floating_point() else given).numpy()
     if isinstance(given, Image.Image):
-        known = ("1", "L", "RGB", "I;16", "I", "F")
-        given = np.asarray(given if given.mode in known else given.convert("RGB"))
-    if not isinstance(cast(object, given), np.ndarray) or given.ndim not in (2, 3):
+        given = np.asarray(given if given.mode in _PLAIN else given.convert("RGBA"))
+    if not isinstance(given, np.ndarray) or given.ndim not in (2, 3) or given.dtype.kind in "OUSc":
         raise ShapeError(
             f"{name} is no picture",
             got=getattr(given, "shape", type(given).__name__),
             expected="a PIL picture, an array (H, W) or (H, W, C), a tensor (H, W) or (C, H, W)",
         )
-    scale = {np.dtype(np.uint8): 255.0, np.dtype(np.uint16): 65535.0}.get(given.dtype, 1.0)
-    return given.astype(np.float32) / np.float32(scale)
+    numbers = cast("NDArray[Any]", given)
+    white = {"u1": 255.0, "u2": 65535.0}.get(numbers.dtype.str[1:], 1.0)
+    return numbers.astype(np.float32) / np.float32(white)
 
 
 def _checked(check: Any, values: NDArray[np.float32], name: str) -> Tensor:

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar, final
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, cast, final
 
 import torch
+from torch import nn
 
 from compose_cnc import looks, prompts
 from compose_cnc.attention import SoftGuidance
 from compose_cnc.folder import Adapter
 from compose_cnc.guidance import CFG
-from compose_cnc.options import Interval, Options, changes
-from compose_cnc.planner import Planner, adapter_for
+from compose_cnc.network import CnCNetwork
+from compose_cnc.options import Interval, Options, changes, idle
+from compose_cnc.planner import Planner, adapter_for, network_for
 from compose_cnc.regions import Resize
 from compose_core.denoiser import Switched
 from compose_core.method import Method, Plan, latent_shape
@@ -49,8 +51,8 @@ class CnCMethod(Method):
         lambdas: Factors on the tokens of exemplars, by layer (lambda in the paper); 1 by default.
         intervals: When layers take part, by layer: (start, stop) as shares of the steps. Outside,
             everything is as if the scene had no such layer.
-        apart: Whether a layer with a prompt is guided away from the prompts of others, as in
-            `compose_core.regional`.
+        apart: Share of the steps during which a layer with a prompt is also guided away from the
+            prompts of others, as in `compose_core.regional`.
         soften: Blur of the regions of prompts, in latent cells.
         base_share: How much of these regions the scene's prompt keeps.
         cut: Whether the depth of the foreground ends where its region does, as in training.
@@ -81,13 +83,14 @@ class CnCMethod(Method):
         exemplar_guidance: float = 3.0,
         lambdas: Mapping[str, float] | None = None,
         intervals: Mapping[str, Interval] | None = None,
-        apart: bool = True,
+        apart: float = 0.3,
         soften: float = 0.5,
         base_share: float = 0.0,
         cut: bool = True,
         always_tokens: bool = False,
     ) -> None:
         self.adapter = adapter
+        self._loaded: _Loaded | None = None
         self.options = Options(
             soft_guidance=soft_guidance,
             resize=resize,
@@ -122,13 +125,38 @@ class CnCMethod(Method):
         """
         shape = latent_shape(scene, model)
         self.options.check_names(scene)
-        looks.check_exemplars(scene)
-        adapter = adapter_for(self.adapter, model, device)
-        planner = Planner(self.options, model, adapter, shape, device, guidance)
-        remarks = [*prompts.too_long(scene, model.text), *doubled(scene)]
         phases = changes(scene, self.options.intervals)
+        if self.options.soft_guidance != "off":
+            for _, present in phases:
+                looks.check_exemplars(present)
+        adapter, network = self._parts(model, device)
+        planner = Planner(self.options, model, adapter, network, shape, device, guidance)
+        remarks = [*prompts.too_long(scene, model.text), *doubled(scene)]
+        remarks += idle(self.options.intervals, steps)
         parts = [planner.denoiser(present) for _, present in phases]
         starts = [start for start, _ in phases]
         denoiser = parts[0] if len(parts) == 1 else Switched(parts, starts)
         found = dict.fromkeys((*remarks, *planner.remarks))
         return Plan(denoiser=denoiser, shape=shape, warnings=tuple(found))
+
+    def _parts(self, model: Model, device: torch.device | str) -> tuple[Adapter, CnCNetwork]:
+        """The same objects for every scene, so that questions of several share network calls."""
+        unet = cast(nn.Module, model.components["unet"])
+        dtype = next(unet.parameters()).dtype
+        kept = self._loaded
+        if kept is None or kept.unet is not unet or kept.where != (dtype, torch.device(device)):
+            adapter = adapter_for(self.adapter, model, device)
+            how = self.options
+            network = network_for(model, adapter, how.soft_guidance, how.resize)
+            kept = _Loaded(unet, (dtype, torch.device(device)), adapter, network)
+            self._loaded = kept
+        return kept.adapter, kept.network
+
+
+class _Loaded(NamedTuple):
+    """What was loaded last, and for what."""
+
+    unet: nn.Module
+    where: tuple[torch.dtype, torch.device]
+    adapter: Adapter
+    network: CnCNetwork

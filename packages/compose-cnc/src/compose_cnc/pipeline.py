@@ -21,18 +21,20 @@ from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer, CLIPVisionModelWithProjection
 
 from compose_cnc.attention import SoftGuidance
-from compose_cnc.batch import Given, Rows
+from compose_cnc.batch import Given, Kind, Rows
 from compose_cnc.exemplars import ExemplarEncoder, Preprocess
 from compose_cnc.folder import Adapter, save_adapter
+from compose_cnc.grouped import Grouped
 from compose_cnc.guidance import CFG, guided
 from compose_cnc.inputs import Pictures
 from compose_cnc.method import CnCMethod
 from compose_cnc.model import GlobalFuser, LocalFuser
-from compose_cnc.options import Options
+from compose_cnc.network import CnCNetwork
+from compose_cnc.options import Interval, Options, check_interval
 from compose_cnc.planner import adapter_for, network_for, ready
 from compose_cnc.regions import Resize
 from compose_core.backbones import Model
-from compose_core.denoiser import Bound
+from compose_core.denoiser import Bound, Denoiser, Switched
 from compose_core.encoded import Encoded
 from compose_core.errors import UsageError
 from compose_core.method import Method, Plan
@@ -150,6 +152,7 @@ class CnCPipeline(ComposePipeline):
         lambda_fg: float | Sequence[float] = 1.0,
         lambda_bg: float | Sequence[float] = 1.0,
         strength: float | Sequence[float] = 1.0,
+        interval: Interval = (0.0, 1.0),
         soft_guidance: SoftGuidance = "mask",
         resize: Resize = "official",
         cfg: CFG = "official",
@@ -179,7 +182,8 @@ class CnCPipeline(ComposePipeline):
             exemplar_bg: How the background should look.
             lambda_fg: Factor on the tokens of the foreground's exemplar. At 0 it is not off.
             lambda_bg: Likewise.
-            strength: Factor on what the local fuser adds.
+            strength: Factor on what the local fuser adds. At 0 it does not run, as without depth.
+            interval: From which share of the steps on, and up to which, it runs.
             soft_guidance: How exemplars are kept to their regions; see `SoftGuidance`.
             resize: How the mask comes to the layers of the network; see `Resize`.
             cfg: What the unconditional side hears; see `guidance.CFG`.
@@ -213,8 +217,9 @@ class CnCPipeline(ComposePipeline):
             cfg=cfg,
             exemplar_guidance=exemplar_guidance,
         )
+        check_interval("interval", interval)
         if isinstance(prompt, Scene):
-            _check_alone(given)
+            _check_alone(given, interval)
             if method == "cnc":
                 method = CnCMethod(
                     self.adapter,
@@ -254,7 +259,7 @@ class CnCPipeline(ComposePipeline):
         )
         return super().__call__(
             stand_in,
-            method=_Planned(rows, texts, num_images_per_prompt, self.adapter, how),
+            method=_Planned(rows, texts, num_images_per_prompt, self.adapter, how, interval),
             guidance_scale=guidance_scale,
             num_images_per_prompt=len(texts) * num_images_per_prompt,
             generator=request.generators(generator, prompt),
@@ -277,9 +282,10 @@ class _Planned(Method):
         each: int,
         adapter: Adapter,
         how: Options,
+        interval: Interval,
     ) -> None:
         self.rows, self.texts, self.each, self.adapter = rows, texts, each, adapter
-        self.how = how
+        self.how, self.interval = how, tuple(interval)
 
     def plan(
         self,
@@ -294,39 +300,79 @@ class _Planned(Method):
         """See `Method.plan`; of the scene, only the canvas counts."""
         factor = model.codec.factor
         shape = (model.channels, scene.height // factor, scene.width // factor)
-        network = network_for(model, self.adapter, self.how.soft_guidance, self.how.resize)
         size = (scene.height, scene.width)
-        hearing, deaf = self.rows.conditions(network, self.adapter.exemplars, size, device)
-        positive, negative = (
+        self.rows.check_size(size)
+        adapter = adapter_for(self.adapter, model, device)
+        network = network_for(model, adapter, self.how.soft_guidance, self.how.resize)
+        texts = [
             model.text.encode([pair[i] for pair in self.texts])["text"].to(device) for i in (0, 1)
+        ]
+
+        def made(kind: Kind, rows: list[int]) -> Denoiser:
+            told = self.rows.conditions(kind, rows, network, adapter.exemplars, size, device)
+            said = [text[rows] for text in texts]
+            return self._denoiser(network, said, told, guidance, shape[1:])
+
+        def within(kind: Kind, rows: list[int]) -> Denoiser:
+            if not kind.deep or self.interval == (0, 1):
+                return made(kind, rows)
+            off = made(kind._replace(deep=False), rows)
+            start, stop = self.interval
+            turns = [(0.0, off), (start, made(kind, rows)), (stop, off)][start == 0 :]
+            return Switched([part for _, part in turns], [begin for begin, _ in turns])
+
+        groups = self.rows.groups()
+        parts = [within(kind, rows) for kind, rows in groups.items()]
+        each = [[i * self.each + n for i in x for n in range(self.each)] for x in groups.values()]
+        cuts = dict.fromkeys(
+            cut for pair in self.texts for cut in map(model.text.cut, pair) if cut
         )
+        lines = [f"a prompt is too long; its end is not seen: {cut!r}" for cut in cuts]
+        return Plan(
+            denoiser=parts[0] if len(parts) == 1 else Grouped(parts, each),
+            shape=shape,
+            warnings=(*lines, *self.rows.remarks()),
+        )
+
+    def _denoiser(
+        self,
+        network: CnCNetwork,
+        texts: list[Tensor],
+        told: tuple[dict[str, Tensor], dict[str, Tensor]],
+        guidance: float,
+        spatial: tuple[int, int],
+    ) -> Denoiser:
+        """Prompts and negatives (B, L, D), with and without exemplars, under guidance."""
+        (positive, negative), (hearing, deaf) = texts, told
         asked: list[dict[str, Tensor]] = [{"text": positive, **hearing}]
         if guidance != 1:
             asked.append({"text": negative, **hearing})
         if guidance != 1 and deaf is not hearing:
             asked.append({"text": negative, **deaf})
-        rows = torch.arange(len(self.texts), device=device).repeat_interleave(self.each)
-        alike = self.each == 1 or len(self.texts) == 1  # one row serves any batch
+        count = len(positive)
+        rows = torch.arange(count, device=positive.device).repeat_interleave(self.each)
+        alike = self.each == 1 or count == 1  # one row serves any batch
         made = [
             Bound(network, x if alike else x.select(rows))
-            for x in ready(network, [Encoded(x) for x in asked], shape[1:])
+            for x in ready(network, [Encoded(x) for x in asked], spatial)
         ]
         cond, heard, unheard = made[0], made[min(1, len(made) - 1)], made[-1]
-        denoiser = guided(cond, heard, unheard, guidance, self.how.cfg, self.how.exemplar_guidance)
-        cuts = dict.fromkeys(
-            cut for pair in self.texts for cut in map(model.text.cut, pair) if cut
-        )
-        lines = [f"a prompt is too long; its end is not seen: {cut!r}" for cut in cuts]
-        return Plan(denoiser=denoiser, shape=shape, warnings=(*lines, *self.rows.remarks()))
+        return guided(cond, heard, unheard, guidance, self.how.cfg, self.how.exemplar_guidance)
 
 
-def _check_alone(given: Given) -> None:
+def _check_alone(given: Given, interval: Interval) -> None:
     """A scene has conditions of its own."""
     also = [
         name
         for name, value in vars(given).items()
-        if not (value is None or (isinstance(value, float) and value == 1))
+        if not (value is None or (isinstance(value, float | int) and value == 1))
     ]
+    if tuple(interval) != (0, 1):
+        raise UsageError(
+            "the layers of a scene have intervals of their own",
+            got=f"interval={interval}",
+            remedy="method=CnCMethod(pipe.adapter, intervals={layer: (start, stop)})",
+        )
     if also:
         raise UsageError(
             "a scene has these of its own",

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from compose_cnc import looks, prompts, streams
+from compose_cnc import looks, prompts, regions, streams
 from compose_cnc.attention import SoftGuidance
 from compose_cnc.folder import Adapter, load_adapter
 from compose_cnc.guidance import guided
@@ -20,8 +20,9 @@ from compose_cnc.regions import Resize
 from compose_core import zoo
 from compose_core.compose import Regional
 from compose_core.conditions import Depth, Exemplar
-from compose_core.denoiser import Bound, Denoiser
+from compose_core.denoiser import Bound, Denoiser, Switched
 from compose_core.encoded import Encoded
+from compose_core.errors import UsageError
 from compose_core.images import Array
 from compose_core.scene import Scene, visible
 from compose_core.scene.remarks import contradicted
@@ -38,14 +39,32 @@ def adapter_for(
     """The adapter, loaded in the dtype of a model and checked against it.
 
     Raises:
-        UsageError, WeightsError: It is missing, damaged, or belongs to another base model.
+        UsageError: A loaded one computes in another dtype or elsewhere than the model.
+        WeightsError: It is missing, damaged, or belongs to another base model.
     """
     unet = cast(nn.Module, model.components["unet"])
+    weight = next(unet.parameters())
     if not isinstance(adapter, Adapter):
         folder = Path(adapter) if Path(adapter).is_dir() else zoo.resolve(str(adapter))
-        adapter = load_adapter(folder, next(unet.parameters()).dtype, device)
+        adapter = load_adapter(folder, weight.dtype, device)
     adapter.check_base(unet, model.codec.factor)
+    _check_place(adapter, weight.dtype, torch.device(device))
     return adapter
+
+
+def _check_place(adapter: Adapter, dtype: torch.dtype, device: torch.device) -> None:
+    """The fusers work between layers of the UNet; the picture encoder goes its own way."""
+    for name in ("local_fuser", "global_fuser"):
+        part = cast("nn.Module | None", getattr(adapter, name))
+        weight = next(part.parameters()) if part is not None else None
+        if weight is None or (weight.dtype, weight.device.type) == (dtype, device.type):
+            continue
+        raise UsageError(
+            "the adapter is not where the model is",
+            got=f"{name} in {weight.dtype} on {weight.device.type}",
+            expected=f"{dtype} on {device.type}",
+            remedy="load it with load_adapter(folder, dtype, device), or give its folder",
+        )
 
 
 def network_for(
@@ -84,20 +103,22 @@ class Planner:
         options: Options,
         model: Model,
         adapter: Adapter,
+        network: CnCNetwork,
         shape: tuple[int, int, int],
         device: torch.device | str,
         guidance: float,
     ) -> None:
         self.options, self.model, self.adapter = options, model, adapter
         self.spatial, self.device, self.guidance = shape[1:], device, guidance
-        self.network = network_for(model, adapter, options.soft_guidance, options.resize)
+        self.network = network
         self.remarks: list[str] = []
         self._texts: dict[str, Tensor] = {}
 
     def denoiser(self, scene: Scene) -> Denoiser:
         """A scene under guidance, whoever takes part in it."""
         areas = scene.regions(scene.height, scene.width) if scene.layers else {}
-        self.remarks += _hidden(scene, areas)
+        hidden = _hidden(scene, areas)
+        self.remarks += hidden.values()
         self.remarks += contradicted(scene, areas)
         hearing, deaf = self._conditions(scene, areas)
         options = self.options
@@ -105,32 +126,43 @@ class Planner:
             scene,
             areas,
             self.spatial,
-            apart=options.apart,
+            apart=options.apart > 0,
             blur=options.soften,
             base_share=options.base_share,
         )
+        self.remarks += _silent(said, hidden)
         said = [x for x in said if bool((x.share > prompts.VISIBLE).any())]
         bound = self._bound(said, hearing, deaf)
-        parts = [
-            guided(
-                bound[x.prompt, True],
-                bound[x.negative, True],
-                bound[x.negative, False],
-                self.guidance,
-                options.cfg,
-                options.exemplar_guidance,
-            )
-            for x in said
-        ]
+        parts = [self._part(x, bound) for x in said]
         if len(parts) == 1:
             return parts[0]
         return Regional(parts, torch.stack([x.share for x in said]).to(self.device))
+
+    def _part(self, said: prompts.Said, bound: Mapping[tuple[str, bool], Bound]) -> Denoiser:
+        """A prompt under guidance, at first also away from its rivals."""
+
+        def away(negative: str) -> Denoiser:
+            return guided(
+                bound[said.prompt, True],
+                bound[negative, True],
+                bound[negative, False],
+                self.guidance,
+                self.options.cfg,
+                self.options.exemplar_guidance,
+            )
+
+        share = self.options.apart
+        if said.rivals == said.negative or not share or self.guidance == 1:
+            return away(said.negative)
+        if share == 1:
+            return away(said.rivals)
+        return Switched([away(said.rivals), away(said.negative)], [0.0, share])
 
     def _bound(
         self, said: list[prompts.Said], hearing: Encoded, deaf: Encoded
     ) -> dict[tuple[str, bool], Bound]:
         """Every text with the exemplars (True) and without them; equal ones are one."""
-        texts = dict.fromkeys(text for x in said for text in (x.prompt, x.negative))
+        texts = dict.fromkeys(t for x in said for t in (x.prompt, x.negative, x.rivals))
         conditions = [Encoded({"text": self._text(x), **hearing}) for x in texts]
         if deaf is not hearing:
             conditions += [Encoded({"text": self._text(x), **deaf}) for x in texts]
@@ -160,9 +192,28 @@ class Planner:
             lambdas=self.options.lambdas,
             device=self.device,
         )
+        self.remarks += self._unheard(scene, pictures, look.region)
         shared["region"] = look.region
         hearing = Encoded({**shared, "tokens": look.tokens})
+        if not pictures:
+            return hearing, hearing
         return hearing, Encoded({**shared, "tokens": look.without})
+
+    def _unheard(
+        self, scene: Scene, pictures: Mapping[str, Array], region: Tensor
+    ) -> Iterator[str]:
+        """One sentence for each exemplar whose region, hidden or not, holds no cell."""
+        if self.options.soft_guidance == "off":
+            return
+        alone = [
+            regions.at_size(x[None, None], self.spatial, self.options.resize) for x in region[0]
+        ]
+        for layer, seen in zip(scene.ordered[::-1], alone, strict=False):
+            if layer.name in pictures and not bool((seen > 0).any()):
+                yield (
+                    f"the exemplar of layer {layer.name!r} goes unheard: its region is smaller "
+                    "than a cell of the latents"
+                )
 
     def _given(self, scene: Scene) -> tuple[dict[str, Array], dict[str, Array]]:
         """Depths and exemplars of the layers, as far as the adapter can see them."""
@@ -187,14 +238,26 @@ class Planner:
         return self._texts[prompt]
 
 
-def _hidden(scene: Scene, areas: Mapping[str, Array]) -> list[str]:
-    """One sentence for each layer that nearer ones cover entirely."""
+def _silent(said: Sequence[prompts.Said], hidden: Collection[str]) -> Iterator[str]:
+    """One sentence for each prompt that is seen, but has no say in any cell of the latents."""
+    for x in said:
+        if x.layer and x.layer not in hidden and not bool((x.share > prompts.VISIBLE).any()):
+            yield (
+                f"the prompt of layer {x.layer!r} goes unheard: its region is smaller than a cell "
+                "of the latents"
+            )
+
+
+def _hidden(scene: Scene, areas: Mapping[str, Array]) -> dict[str, str]:
+    """One sentence for each layer that nearer ones cover entirely, by its name."""
     if not areas:
-        return []
+        return {}
     seen = visible({layer.name: areas[layer.name] for layer in scene.ordered})
-    remarks: list[str] = []
+    remarks: dict[str, str] = {}
     for layer in scene.ordered[:-1]:
         if not (seen[layer.name] > prompts.VISIBLE).any():
             what = ", its exemplar goes unheard" if layer.exemplar is not None else ""
-            remarks.append(f"layer {layer.name!r} is nowhere visible: nearer ones cover it{what}")
+            remarks[layer.name] = (
+                f"layer {layer.name!r} is nowhere visible: nearer ones cover it{what}"
+            )
     return remarks

@@ -24,11 +24,21 @@ _COVERED = 0.9
 
 
 class Said(NamedTuple):
-    """A prompt, what it is guided away from, and its share (h, w) of each latent cell."""
+    """A prompt, what it is guided away from, and its share (h, w) of each latent cell.
+
+    Attributes:
+        prompt: What there should be.
+        negative: What it should not become, throughout.
+        rivals: The same and the prompts of other layers, for the first part of the steps.
+        share: In [0, 1].
+        layer: Whose it is; "" of the scene.
+    """
 
     prompt: str
     negative: str
+    rivals: str
     share: Tensor
+    layer: str = ""
 
 
 def prompts(
@@ -49,7 +59,7 @@ def prompts(
         scene: The scene.
         areas: The regions of all layers (H, W) in [0, 1], hidden parts included.
         spatial: (h, w) of the latents.
-        apart: Whether layers are also guided away from the prompts of others, see `regional`.
+        apart: Whether layers have rivals: the prompts of others, see `regional`.
         blur: Of the regions, in cells.
         base_share: How much of every region the scene's prompt keeps.
     """
@@ -62,8 +72,8 @@ def prompts(
         share = (1 - base_share) * layer.weight * torch.tensor(np.asarray(seen[layer.name]))
         rivals = _rivals(scene, layer.name, cells) if apart and layer.negative is None else []
         inherited = scene.negative if layer.negative is None else layer.negative
-        negative = " and ".join(dict.fromkeys(x for x in (inherited, *rivals) if x))
-        said.append(Said(layer.prompt or scene.prompt, negative, share))
+        away = " and ".join(dict.fromkeys(x for x in (inherited, *rivals) if x))
+        said.append(Said(layer.prompt or scene.prompt, inherited, away, share, layer.name))
     taken = torch.zeros(spatial)
     for layer in scene.ordered:
         if layer.prompt is not None or layer.negative is not None:
@@ -71,7 +81,7 @@ def prompts(
     base = (1 - taken).clamp_min(0) + base_share * taken
     base = base.clamp_min(1e-4)  # where all weights are tiny the scene's prompt takes over
     total = sum((x.share for x in said), base)
-    shared = [Said(scene.prompt, scene.negative, base), *said]
+    shared = [Said(scene.prompt, scene.negative, scene.negative, base), *said]
     return [x._replace(share=x.share / total) for x in shared]
 
 
