@@ -15,8 +15,9 @@ from compose_core.errors import ComposeError
 
 __all__ = ["APART", "FEWEST", "Board", "Cell", "Column", "Row", "board", "boards", "read_results"]
 
-APART = frozenset({"papers"})
-"""Folders beside the results that hold other people's numbers; they are never ranked with ours."""
+APART = frozenset({"papers", "studies"})
+"""Folders beside the results whose numbers are never ranked with them: those of other people, and
+those of one method under changing settings."""
 
 FEWEST = 20
 """With fewer samples nothing is said of differences."""

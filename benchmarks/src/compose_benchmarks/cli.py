@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from compose_benchmarks.studies import command as study
 from compose_core.cli import note, say
 from compose_core.errors import UsageError
 
@@ -43,6 +44,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     action("list", "all suites, and the methods that can run them")
     _configure_run(action("run", "make and measure the pictures of a suite"))
     _configure_table(action("table", "leaderboards from result records"))
+    study.configure(action("study", "one method under changing settings"))
 
 
 def _configure_run(parser: argparse.ArgumentParser) -> None:
@@ -86,10 +88,13 @@ def run(args: argparse.Namespace) -> int:
     """Do what was asked."""
     if args.action == "list":
         return _list()
+    if args.action == "study":
+        return study.run(args, _bar)
     return _run(args) if args.action == "run" else _table(args)
 
 
 def _list() -> int:
+    from compose_benchmarks import studies
     from compose_benchmarks.registry import contenders, find, suites
 
     for name in suites():
@@ -97,6 +102,8 @@ def _list() -> int:
         able, _ = contenders(suite.items(1)[0].scene)
         say(f"{name:<22} n = {suite.n:<5} {suite.summary}")
         say(f"{'':<22} methods: {', '.join(able)}")
+    for one in map(studies.find, studies.NAMES):
+        say(f"{one.name:<22} n = {one.n:<5} study of cnc: {one.summary}")
     return 0
 
 

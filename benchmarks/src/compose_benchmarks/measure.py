@@ -21,7 +21,7 @@ from compose_core.zoo.digest import remembered_digest
 if TYPE_CHECKING:
     from compose_metrics import Result
 
-__all__ = ["check_place", "describe", "place", "publish", "score", "write"]
+__all__ = ["check_place", "describe", "files_of", "place", "publish", "score", "write"]
 
 SPLIT = "compose_worlds primitives, scenes from 10,000,000 on (never trained on)"
 _COUNTED = (".safetensors", ".json", ".txt", ".model")
@@ -64,7 +64,9 @@ def describe(
             quick=quick,
         ),
         method=facts.method_info(run.method),
-        model=record.ModelInfo(id=spec.model, sha256=spec.model_sha256, files=_files(run.weights)),
+        model=record.ModelInfo(
+            id=spec.model, sha256=spec.model_sha256, files=files_of(run.weights)
+        ),
         sampler=record.SamplerInfo(
             name=spec.sampler,
             steps=spec.steps,
@@ -197,7 +199,8 @@ def _strip(gallery: Gallery) -> bytes:
     return stream.getvalue()
 
 
-def _files(folder: Path) -> dict[str, str]:
+def files_of(folder: Path) -> dict[str, str]:
+    """The sha256 of each file of a model that decides what it computes."""
     found = sorted(path for path in folder.rglob("*") if path.is_file())
     return {
         path.relative_to(folder).as_posix(): remembered_digest(path)

@@ -17,7 +17,7 @@ from compose_benchmarks.suite import Suite
 from compose_core.errors import UsageError
 from compose_core.method import Method
 
-__all__ = ["making", "scoring"]
+__all__ = ["making", "scoring", "study"]
 
 _HERE = Path(__file__).parent
 _OWN = __name__.partition(".")[0]
@@ -29,6 +29,9 @@ _MAKING = (
     "runner/share.py",
 )
 """Modules of this package that decide pictures; the others only look at them."""
+
+_STUDIED = ("items.py", "studies/pairs.py", "studies/study.py", "studies/walk.py")
+"""Modules of this package that decide the pictures of studies."""
 
 _SCORING = ("gallery.py", "items.py", "judges.py", "promises.py", "scorers.py", "suite.py")
 """Modules of this package that decide scores, besides the suites."""
@@ -61,6 +64,52 @@ def scoring(suite: Suite) -> str:
     tops |= {str(one.__module__).partition(".")[0] for one in functions}
     suites = [path.relative_to(_HERE).as_posix() for path in _HERE.glob("suites/*.py")]
     return _digest(_own((*_SCORING, *suites)) | _followed(tops - {"compose_core"}))
+
+
+@cache
+def study(method: type[Method], *, pictures: bool) -> str:
+    """sha256 over the code that decides the pictures of studies of a method, or their numbers.
+
+    For pictures that is all of `compose_core` and `compose_worlds`, the package of the method with
+    what it imports, and the modules here that choose pairs and walk; for numbers all of
+    `compose_metrics` and `compose_worlds`, the judges and the studies.
+    """
+    if pictures:
+        tops = {"compose_core", "compose_worlds", method.__module__.partition(".")[0]}
+        return _digest(_own(_STUDIED) | _followed(tops))
+    own = [path.relative_to(_HERE).as_posix() for path in _HERE.glob("studies/*.py")]
+    return _digest(_own(("judges.py", *own)) | _followed({"compose_metrics", "compose_worlds"}))
+
+
+def _digest(files: dict[str, Path]) -> str:
+    total = hashlib.sha256()
+    for name, path in sorted(files.items()):
+        total.update(f"{name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return total.hexdigest()
+
+
+def _own(names: tuple[str, ...]) -> dict[str, Path]:
+    return {f"{_OWN}/{name}": _HERE / name for name in names}
+
+
+def _followed(tops: set[str]) -> dict[str, Path]:
+    """The files of packages, and of the packages `compose_*` that they import."""
+    files: dict[str, Path] = {}
+    seen, open_ = {_OWN}, set(tops) - {_OWN}
+    while open_:
+        name = open_.pop()
+        seen.add(name)
+        found = _files(name)
+        if not found and name in tops:
+            raise UsageError(
+                "the source of a method or a suite cannot be found",
+                got=name,
+                remedy="put it into a module, so that results can say which code made them",
+            )
+        files |= found
+        if name not in {"compose_core", "compose_metrics", "compose_worlds"}:  # import no others
+            open_ |= {top for path in found.values() for top in _imported(path)} - seen
+    return files
 
 
 def _digest(files: dict[str, Path]) -> str:
