@@ -112,37 +112,6 @@ def _followed(tops: set[str]) -> dict[str, Path]:
     return files
 
 
-def _digest(files: dict[str, Path]) -> str:
-    total = hashlib.sha256()
-    for name, path in sorted(files.items()):
-        total.update(f"{name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
-    return total.hexdigest()
-
-
-def _own(names: tuple[str, ...]) -> dict[str, Path]:
-    return {f"{_OWN}/{name}": _HERE / name for name in names}
-
-
-def _followed(tops: set[str]) -> dict[str, Path]:
-    """The files of packages, and of the packages `compose_*` that they import."""
-    files: dict[str, Path] = {}
-    seen, open_ = {_OWN}, set(tops) - {_OWN}
-    while open_:
-        name = open_.pop()
-        seen.add(name)
-        found = _files(name)
-        if not found and name in tops:
-            raise UsageError(
-                "the source of a method or a suite cannot be found",
-                got=name,
-                remedy="put it into a module, so that results can say which code made them",
-            )
-        files |= found
-        if name not in {"compose_core", "compose_metrics", "compose_worlds"}:  # import no others
-            open_ |= {top for path in found.values() for top in _imported(path)} - seen
-    return files
-
-
 def _files(top: str) -> dict[str, Path]:
     """The modules of a package, or the one file that a module is."""
     try:

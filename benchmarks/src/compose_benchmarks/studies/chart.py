@@ -15,6 +15,8 @@ PAPER, INK, SOFT, RULE = (250, 248, 244), (38, 36, 34), (111, 106, 99), (228, 22
 COLORS = ((0, 114, 178), (213, 94, 0), (0, 122, 90), (156, 79, 130))
 """They stay apart for the usual kinds of colour blindness (Okabe and Ito, 2008)."""
 
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
 _FINE = 3
 """Lines are drawn so many times larger, then made smaller, which smooths them."""
 
@@ -192,7 +194,7 @@ def _line(
 
 
 def _legend(
-    pen: ImageDraw.ImageDraw, some: Sequence[Curve], frame: _Frame, font: ImageFont.FreeTypeFont
+    pen: ImageDraw.ImageDraw, some: Sequence[Curve], frame: _Frame, font: Font
 ) -> None:
     x, y = frame.left * _FINE, 34 * _FINE
     for one in some:
@@ -202,7 +204,7 @@ def _legend(
         x += 46 * _FINE + _width(pen, one.name, font)
 
 
-def _width(pen: ImageDraw.ImageDraw, text: str, font: ImageFont.FreeTypeFont) -> float:
+def _width(pen: ImageDraw.ImageDraw, text: str, font: Font) -> float:
     return max(pen.textlength(line, font) for line in text.split("\n"))
 
 
