@@ -30,6 +30,9 @@ _MAKING = (
 )
 """Modules of this package that decide pictures; the others only look at them."""
 
+_BASELINES = "baselines"
+"""Folder of the methods of this package, besides `plain`."""
+
 _STUDIED = ("items.py", "studies/pairs.py", "studies/study.py", "studies/walk.py")
 """Modules of this package that decide the pictures of studies."""
 
@@ -43,13 +46,17 @@ def making(method: type[Method]) -> str:
 
     That is all of `compose_core`, the package (or the single module) that the method comes from,
     the packages `compose_*` that this one imports, and the few modules here that walk and write.
+    Of the baselines here, each counts with the modules beside it that it imports.
     It is read once: what changes on the disk later is not what runs.
 
     Raises:
         UsageError: The method has no source, as one that was typed in.
     """
     tops = {"compose_core", method.__module__.partition(".")[0]}
-    return _digest(_own(_MAKING) | _followed(tops))
+    beside = _beside(method.__module__)
+    for name in beside:
+        tops |= {top for top in _imported(_HERE / name) if top != _OWN}
+    return _digest(_own((*_MAKING, *beside)) | _followed(tops))
 
 
 @cache
@@ -59,7 +66,8 @@ def scoring(suite: Suite) -> str:
     That is all of `compose_metrics` and of `compose_worlds` (which renders reference sets and
     labels), the scorers and suites here, and the packages that scorers of others come from.
     """
-    functions = (suite.choose, *suite.scorers)
+    functions = (suite.choose, suite.write, *suite.scorers)
+    functions += () if suite.invent is None else (suite.invent,)
     tops = {"compose_metrics", "compose_worlds"}
     tops |= {str(one.__module__).partition(".")[0] for one in functions}
     suites = [path.relative_to(_HERE).as_posix() for path in _HERE.glob("suites/*.py")]
@@ -112,6 +120,19 @@ def _followed(tops: set[str]) -> dict[str, Path]:
     return files
 
 
+def _beside(module: str) -> tuple[str, ...]:
+    """The module of a baseline, and those of its folder that it imports, from here."""
+    prefix = f"{_OWN}.{_BASELINES}."
+    seen: set[str] = set()
+    open_ = {module} if module.startswith(prefix) else set()
+    while open_:
+        name = open_.pop()
+        seen.add(name)
+        path = _HERE / _BASELINES / f"{name.removeprefix(prefix)}.py"
+        open_ |= {one for one in _modules(path) if one.startswith(prefix)} - seen
+    return tuple(f"{_BASELINES}/{name.removeprefix(prefix)}.py" for name in sorted(seen))
+
+
 def _files(top: str) -> dict[str, Path]:
     """The modules of a package, or the one file that a module is."""
     try:
@@ -132,15 +153,20 @@ def _files(top: str) -> dict[str, Path]:
 
 def _imported(path: Path) -> set[str]:
     """Top-level packages `compose_*` that a file imports, wherever in it."""
+    tops = {name.partition(".")[0] for name in _modules(path)}
+    return {top for top in tops if top.startswith("compose_")}
+
+
+def _modules(path: Path) -> list[str]:
+    """Modules that a file imports, or takes names from."""
     try:
         tree = ast.parse(path.read_bytes())
     except (SyntaxError, ValueError):  # a template, say: it imports nothing
-        return set()
+        return []
     names: list[str] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
             names.append(node.module)
-    tops = {name.partition(".")[0] for name in names}
-    return {top for top in tops if top.startswith("compose_")}
+    return names

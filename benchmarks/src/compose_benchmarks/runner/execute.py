@@ -107,6 +107,7 @@ class Run:
         weights: Folder of the model.
         method: The method.
         items_sha256: Hash of the items.
+        adapter: Folder of the method's adapter, if it has one.
     """
 
     job: Job
@@ -116,6 +117,7 @@ class Run:
     weights: Path
     method: type[Method]
     items_sha256: str
+    adapter: Path | None = None
 
     @property
     def folder(self) -> Path:
@@ -190,6 +192,9 @@ def prepare(job: Job) -> Run:
     suite, method = find_suite(job.suite), find_method(job.method)
     check_writable(job.out)
     weights, sha256 = locate_model(job.model)
+    # What a method adds to the model it names by an attribute; see `compose_cnc.method`.
+    named = getattr(method(), "adapter", None)
+    adapter, adapter_sha256 = (None, "") if named is None else locate_model(named)
     items = suite.items(job.n)
     spec = Spec(
         suite=suite.name,
@@ -206,6 +211,7 @@ def prepare(job: Job) -> Run:
         threads=job.threads,
         device=job.device.partition(":")[0],
         sources_sha256=making(method),
+        adapter_sha256=adapter_sha256,
     )
     return Run(
         job=job,
@@ -215,6 +221,7 @@ def prepare(job: Job) -> Run:
         weights=weights,
         method=method,
         items_sha256=digest(items),
+        adapter=adapter,
     )
 
 

@@ -32,6 +32,7 @@ class Spec:
         threads: Threads of each process on the CPU.
         device: Kind of device: cpu, cuda, mps.
         sources_sha256: Hash of the code that makes the pictures.
+        adapter_sha256: Hash over the files of the method's adapter; "" where it has none.
     """
 
     suite: str
@@ -48,9 +49,11 @@ class Spec:
     threads: int
     device: str
     sources_sha256: str
+    adapter_sha256: str = ""
 
     @property
     def run_id(self) -> str:
         """sha256 of all of it."""
-        text = json.dumps(asdict(self), sort_keys=True, ensure_ascii=True)
+        said = {key: value for key, value in asdict(self).items() if value != ""}
+        text = json.dumps(said, sort_keys=True, ensure_ascii=True)
         return hashlib.sha256(text.encode()).hexdigest()
