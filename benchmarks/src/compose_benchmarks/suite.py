@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
@@ -12,13 +12,16 @@ from compose_benchmarks.items import EXTENT, VISIBLE, Item, item, look
 from compose_core.errors import ComposeError, UsageError
 from compose_worlds.primitives import draw
 from compose_worlds.primitives.captions import Claim, Relation
+from compose_worlds.primitives.labels import Labels
 from compose_worlds.primitives.world import Scene as Drawn
 
 if TYPE_CHECKING:
     from compose_benchmarks.gallery import Gallery
     from compose_metrics import Result
 
-__all__ = ["Promise", "Scorer", "Suite"]
+__all__ = ["Promise", "Scorer", "Source", "Suite", "boxes"]
+
+T = TypeVar("T")
 
 _TRIES = 400
 """Scenes looked at for each item before giving up."""
@@ -45,6 +48,46 @@ Scorer = Callable[["Gallery"], "Sequence[Result]"]
 Choose = Callable[[int, Drawn, tuple[Claim, ...]], Promise | None]
 """Scene number, scene and claims of its solids to what is said of it; `None` passes it over."""
 
+Invent = Callable[[int], tuple[Drawn, tuple[Claim, ...]]]
+"""Scene number to a scene and the claims of its solids."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A drawn scene that a suite has taken.
+
+    Attributes:
+        number: Of the scene in the world.
+        drawn: The scene.
+        promise: What is said of it.
+        seen: Its labels.
+    """
+
+    number: int
+    drawn: Drawn
+    promise: Promise
+    seen: Labels
+
+
+Write = Callable[[int, Source], "Sequence[Item]"]
+"""Number of the next item, and a scene, to the items that it makes; none to pass it over."""
+
+
+def boxes(number: int, source: Source) -> Sequence[Item]:
+    """One item: a box and a prompt for each object."""
+    said = source.promise
+    return (
+        item(
+            number,
+            source.number,
+            source.drawn,
+            said.objects,
+            said.claims,
+            said.relation,
+            source.seen,
+        ),
+    )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Suite:
@@ -57,6 +100,8 @@ class Suite:
         start: Number of the first scene looked at; scenes from 10,000,000 on are held out.
         taste: How scenes are drawn.
         choose: Which scenes are taken, and what is said of them.
+        invent: How scenes are drawn where `taste` is not enough.
+        write: How scenes become items; with files, they are those of `Scene.with_assets`.
         scorers: What is measured.
         primary: Id of the metric that ranks methods.
         n: Pictures of a full run.
@@ -72,6 +117,8 @@ class Suite:
     scorers: tuple[Scorer, ...]
     primary: str
     taste: draw.Taste = field(default_factory=draw.Taste)
+    invent: Invent | None = None
+    write: Write = boxes
     n: int = 256
     quick: int = 8
     minimum: int = 2
@@ -87,27 +134,36 @@ class Suite:
 
     def scenes(self, n: int, start: int) -> list[Drawn]:
         """`n` scenes of the same kind, from another scene number on."""
-        return [one.drawn for one in self._first(n, start)]
+        return [one.drawn for one in self._taken(n, start, lambda number, source: (source,))]
 
     def _first(self, n: int, start: int) -> tuple[Item, ...]:
+        return self._taken(n, start, self.write)
+
+    def _taken(
+        self, n: int, start: int, made: Callable[[int, Source], Sequence[T]]
+    ) -> tuple[T, ...]:
+        """The first `n` things that are made of scenes, as far as these suit the suite."""
         if n < 1:
             raise UsageError("a run needs pictures", got=n, expected="--num of at least 1")
-        found: list[Item] = []
-        for source in range(start, start + _TRIES * n):
-            one = self._item(len(found), source)
-            if one is not None:
-                found.append(one)
-                if len(found) == n:
-                    return tuple(found)
+        found: list[T] = []
+        for number in range(start, start + _TRIES * n):
+            source = self._source(number)
+            if source is not None:
+                found += made(len(found), source)
+                if len(found) >= n:
+                    return tuple(found[:n])
         raise ComposeError(
             f"the suite {self.name!r} finds too few scenes",
             got=f"{len(found)} in {_TRIES * n}",
             expected=n,
         )
 
-    def _item(self, number: int, source: int) -> Item | None:
-        drawn, claims = draw.scene(source, self.taste)
-        promise = self.choose(source, drawn, claims)
+    def _source(self, number: int) -> Source | None:
+        if self.invent is None:
+            drawn, claims = draw.scene(number, self.taste)
+        else:
+            drawn, claims = self.invent(number)
+        promise = self.choose(number, drawn, claims)
         if promise is None:
             return None
         seen = look(drawn)
@@ -117,4 +173,4 @@ class Suite:
         x0, y0, x1, y1 = seen.boxes[0].unbind(1)
         if float(torch.minimum(x1 - x0, y1 - y0).min()) < EXTENT:
             return None
-        return item(number, source, drawn, promise.objects, promise.claims, promise.relation, seen)
+        return Source(number=number, drawn=drawn, promise=promise, seen=seen)

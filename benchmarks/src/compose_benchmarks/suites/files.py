@@ -1,0 +1,53 @@
+"""The files that scenes of suites name, as pictures whose names say what they hold.
+
+A name carries the hash of the pixels, so two documents are equal only if their files are: the
+digest of items and the comparison of pictures with their items need not look into files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from compose_core.scene import Assets
+
+__all__ = ["Files"]
+
+
+class Files:
+    """Collects the files of one scene."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, bytes] = {}
+
+    def mask(self, values: Tensor) -> str:
+        """Name of the file of a mask (H, W) bool."""
+        return self._keep("mask", values.cpu().numpy().astype(np.uint8) * 255)
+
+    def depth(self, values: Tensor) -> str:
+        """Name of the file, 16 bit, of a map (H, W) in [0, 1], near is 1."""
+        levels = (values.double() * 65535).round().cpu().numpy().astype(np.uint16)
+        return self._keep("depth", levels)
+
+    def picture(self, values: Tensor) -> str:
+        """Name of the file of a picture (3, H, W) in [0, 1]."""
+        levels = (values * 255).round().permute(1, 2, 0).cpu().numpy().astype(np.uint8)
+        return self._keep("picture", levels)
+
+    def assets(self) -> Assets:
+        """All of them."""
+        return Assets(self._kept)
+
+    def _keep(self, kind: str, pixels: NDArray[np.generic]) -> str:
+        pixels = np.ascontiguousarray(pixels)
+        little = pixels.astype(pixels.dtype.newbyteorder("<"))
+        name = f"{kind}-{hashlib.sha256(little.tobytes()).hexdigest()[:16]}.png"
+        stream = io.BytesIO()
+        Image.fromarray(pixels).save(stream, "PNG")
+        self._kept[name] = stream.getvalue()
+        return name
