@@ -1,11 +1,14 @@
 """The facade: conditions in any form, one for all or one for each, batched as if alone."""
 
+import io
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from compose_cnc.folder import Adapter
+from compose_cnc.model import GlobalFuser, LocalFuser
 from compose_cnc.pipeline import CnCPipeline
 from compose_core.errors import ShapeError, UsageError, WeightsError
 from compose_core.pipeline import ComposePipeline
@@ -95,6 +98,81 @@ def test_each_prompt_has_conditions_of_its_own(run):
         torch.testing.assert_close(found[i : i + 1], alone, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize("rule", ["paper", "off"])
+def test_a_picture_without_exemplars_hears_none_whatever_its_batch_does(run, rule):
+    looks = {"exemplar_bg": [SNOW, None], **DEPTH, "mask": DISC, "soft_guidance": rule}
+    found, _ = run(["a ball", "a cube"], seeds=[0, 1], **looks)
+    alone, _ = run("a cube", seeds=[1], **{**looks, "exemplar_bg": None})
+    torch.testing.assert_close(found[1:], alone, atol=1e-4, rtol=1e-4)
+
+
+def test_the_clone_runs_only_for_pictures_with_depth(run, monkeypatch):
+    rows = []
+    kept = LocalFuser.forward
+
+    def counted(self, x, *given):
+        rows.append(len(x))
+        return kept(self, x, *given)
+
+    monkeypatch.setattr(LocalFuser, "forward", counted)
+    some = [GROUND, None, GROUND, GROUND]
+    run(["a ball"] * 4, seeds=range(4), depth_bg=some, strength=[1.0, 1.0, 0.0, 0.5])
+    assert rows == [4, 4]  # two steps; both sides of guidance for two pictures
+
+
+def test_a_strength_of_0_is_the_base_model_bit_for_bit(run):
+    want, _ = run()
+    assert torch.equal(run(**DEPTH, strength=0.0)[0], want)
+    looks = {"exemplar_bg": SNOW}
+    assert torch.equal(run(**DEPTH, **looks, strength=0)[0], run(**looks)[0])
+
+
+def test_depth_is_heard_in_its_interval(run):
+    whole, none = run(**ALL)[0], run(**ALL, strength=0.0)[0]
+    assert torch.equal(run(**ALL, interval=[0, 1])[0], whole)
+    early, late = (run(**ALL, interval=x)[0] for x in ((0.0, 0.5), (0.5, 1.0)))
+    for a, b in ((early, late), (early, whole), (late, whole), (early, none), (late, none)):
+        assert (a - b).abs().max() > 1e-6
+    with pytest.raises(UsageError, match="interval"):
+        run(**ALL, interval=(0.5, 0.5))
+
+
+def test_several_pictures_of_prompts_of_several_kinds(run):
+    some = {"depth_bg": [GROUND, None, GROUND], "exemplar_bg": [SNOW, None, None]}
+    seeds, prompts = range(6), ["a ball", "a cube", "a cone"]
+    found, _ = run(prompts, seeds=seeds, num_images_per_prompt=2, **some)
+    for i, seed in enumerate(seeds):
+        own = {name: values[i // 2] for name, values in some.items()}
+        alone, _ = run(prompts[i // 2], seeds=[seed], **own)
+        torch.testing.assert_close(found[i : i + 1], alone, atol=1e-4, rtol=1e-4)
+
+
+def test_one_generator_draws_for_the_whole_batch(pipe):
+    def make(prompt):
+        dice = torch.Generator().manual_seed(0)
+        return pipe(
+            prompt,
+            generator=dice,
+            num_inference_steps=2,
+            output_type="latent",
+            depth_bg=[GROUND, None][: len(prompt)],
+            warn=print,
+        ).images
+
+    assert torch.equal(make(["a ball", "a cube"]), make(["a ball", "a cube"]))
+    with pytest.raises(ShapeError, match="one generator per"):
+        pipe(["a ball"] * 2, generator=[torch.Generator()], num_inference_steps=1, warn=print)
+
+
+def test_negatives_are_one_for_all_or_one_for_each(run):
+    some = {"exemplar_bg": [SNOW, None]}
+    found, _ = run(["a ball", "a ball"], seeds=[0, 0], negative_prompt=["fog", "rain"], **some)
+    alone, _ = run("a ball", negative_prompt="rain")
+    torch.testing.assert_close(found[1:], alone, atol=1e-4, rtol=1e-4)
+    plain, _ = run("a ball", exemplar_bg=SNOW)
+    assert (found[:1] - plain).abs().max() > 1e-6
+
+
 def test_several_pictures_of_each_prompt(run):
     found, _ = run(["a ball", "a cube"], seeds=[0, 1, 2, 3], num_images_per_prompt=2, **ALL)
     alone, _ = run("a cube", seeds=[2], **ALL)
@@ -114,10 +192,58 @@ def test_the_forms_of_pictures_are_one(run):
     assert torch.equal(run(**pictures)[0], run(**eight)[0])
 
 
+def test_exemplars_of_any_mode_become_colour(run):
+    eight = Image.fromarray(np.round(LAVA * 255).astype(np.uint8))
+    want = run(**{**ALL, "exemplar_fg": eight})[0]
+    assert torch.equal(run(**{**ALL, "exemplar_fg": eight.convert("RGBA")})[0], want)
+    for mode in ("1", "L", "LA", "P", "CMYK", "HSV", "F"):
+        given = eight.convert("L").point(lambda x: x / 255, "F") if mode == "F" else eight
+        given = given if mode == "F" else given.convert(mode)
+        assert run(**{**ALL, "exemplar_fg": given})[0].isfinite().all(), mode
+    grey = np.round(LAVA[..., 0] * 65535).astype(np.uint16)
+    deep, exact = Image.fromarray(grey), np.repeat(grey[..., None], 3, 2)
+    assert torch.equal(
+        run(**{**ALL, "exemplar_fg": deep})[0], run(**{**ALL, "exemplar_fg": exact})[0]
+    )
+    clear = np.concatenate([LAVA, np.zeros_like(LAVA[..., :1])], 2)
+    assert torch.equal(
+        run(**{**ALL, "exemplar_fg": clear})[0],
+        run(**{**ALL, "exemplar_fg": np.ones_like(LAVA)})[0],
+    )
+
+
+def test_depth_and_masks_of_any_mode(run):
+    want = run(**ALL)[0]
+    sixteen = {k: np.round(ALL[k] * 65535).astype(np.uint16) for k in ("depth_bg", "mask")}
+    assert (run(**{**ALL, **sixteen})[0] - want).abs().max() < 1e-3
+    pictures = {k: Image.fromarray(v) for k, v in sixteen.items()}
+    assert torch.equal(run(**{**ALL, **pictures})[0], run(**{**ALL, **sixteen})[0])
+    mask = Image.fromarray((DISC * 255).astype(np.uint8))
+    forms = [mask.convert(x) for x in ("P", "RGBA", "LA", "1")]
+    forms += [DISC > 0.5, torch.tensor(DISC, dtype=torch.bfloat16), DISC.astype(">u2") * 65535]
+    for given in forms:
+        assert torch.equal(run(**{**ALL, "mask": given})[0], want)
+    cut_out = mask.convert("RGBA")
+    cut_out.putalpha(mask)
+    with pytest.raises(ShapeError, match="not grey"):
+        run(**{**ALL, "mask": cut_out})
+
+
+def test_a_photo_is_turned_upright(run):
+    eight = Image.fromarray(np.round(LAVA * 255).astype(np.uint8))
+    turned = eight.transpose(Image.Transpose.ROTATE_90)
+    turned.getexif()[0x0112] = 6  # to be turned by 90 degrees clockwise
+    stream = io.BytesIO()
+    turned.save(stream, "PNG", exif=turned.getexif())
+    found = run(**{**ALL, "exemplar_fg": Image.open(stream)})[0]
+    assert torch.equal(found, run(**{**ALL, "exemplar_fg": eight})[0])
+
+
 def test_an_embedding_stands_for_an_exemplar(run, pipe):
     encoder = pipe.adapter.exemplars
     made = encoder.encode([torch.tensor(LAVA).movedim(-1, 0) * 2 - 1])[0]
     assert torch.equal(run(**{**ALL, "exemplar_fg": made})[0], run(**ALL)[0])
+    assert torch.equal(run(**{**ALL, "exemplar_fg": made.numpy()})[0], run(**ALL)[0])
     with pytest.raises(ShapeError, match="another encoder"):
         run(**{**ALL, "exemplar_fg": torch.zeros(7)})
 
@@ -143,6 +269,11 @@ def test_what_is_missing_is_said(run):
     assert any("no depth_fg" in x for x in run(depth_bg=GROUND)[1])
     assert any("white everywhere" in x for x in run(**{**ALL, "mask": np.ones((64, 64))})[1])
     assert any("inverted" in x for x in run(depth_bg=1 - GROUND)[1])
+    assert any("inverted" in x for x in run(**{**ALL, "depth_fg": 1 - DISC})[1])
+    assert any("no mask" in x for x in run(**DEPTH)[1])
+    assert any("no exemplar_bg" in x for x in run(**{**ALL, "exemplar_bg": None})[1])
+    assert any("no exemplar_fg" in x for x in run(**{**ALL, "exemplar_fg": None})[1])
+    assert run(exemplar_bg=SNOW)[1] == []
 
 
 @pytest.mark.parametrize(
@@ -157,7 +288,18 @@ def test_what_is_missing_is_said(run):
         ({"depth_fg": "disc.png"}, "no picture"),
         ({"depth_fg": [DISC, DISC]}, "do not match"),
         ({"exemplar_bg": LAVA * 2}, "no picture in colour"),
+        ({"depth_bg": np.zeros((64, 64))}, "constant"),
+        ({"depth_bg": GROUND + 1j}, "no picture"),
+        ({"mask": DISC * np.nan}, "not numbers"),
+        ({"exemplar_bg": LAVA * np.nan}, "no picture in colour"),
+        ({"exemplar_bg": LAVA[..., :2]}, "no picture in colour"),
+        ({"exemplar_bg": np.zeros((0, 4, 3))}, "no picture in colour"),
+        ({"exemplar_bg": torch.full((12,), torch.nan)}, "no embedding"),
+        ({"exemplar_bg": torch.ones(12, dtype=torch.long)}, "no embedding"),
         ({"lambda_fg": -1.0}, "lambda_fg"),
+        ({"lambda_bg": "strong"}, "lambda_bg"),
+        ({"strength": float("inf")}, "strength"),
+        ({"strength": [1.0, 1.0]}, "do not match"),
         ({"cfg": "none"}, "mode of guidance"),
         ({"soft_guidance": "none", "depth_bg": GROUND}, "soft guidance"),
     ],
@@ -170,6 +312,9 @@ def test_bad_input_is_refused(run, given, error):
 def test_a_scene_has_its_own_conditions(run, scene):
     with pytest.raises(UsageError, match="of its own"):
         run(scene({"depth": "ground"}), depth_bg=GROUND)
+    with pytest.raises(UsageError, match="intervals of their own"):
+        run(scene({"depth": "ground"}), interval=(0.0, 0.5))
+    run(scene({"depth": "ground"}), lambda_fg=1, strength=1)
 
 
 def test_saved_and_loaded_it_makes_the_same(run, pipe, tmp_path):
@@ -183,6 +328,21 @@ def test_saved_and_loaded_it_makes_the_same(run, pipe, tmp_path):
 def test_a_base_without_adapter_is_refused(base_folder):
     with pytest.raises(WeightsError):
         CnCPipeline.from_pretrained(base_folder)
+
+
+def test_an_adapter_of_another_base_is_refused(base_folder, adapter):
+    other = Adapter(global_fuser=GlobalFuser.fresh(12, 64, 2), exemplars=adapter.exemplars)
+    with pytest.raises(WeightsError, match="another base model"):
+        CnCPipeline.from_pretrained(base_folder, adapter=other)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision(run, base_folder, adapter_folder, dtype):
+    half = CnCPipeline.from_pretrained(base_folder, adapter=adapter_folder, dtype=dtype)
+    half.set_progress_bar_config(disable=True)
+    want = run(**ALL)[0]
+    found = run(**ALL, pipe=half)[0].float()
+    assert found.isfinite().all() and (found - want).abs().mean() < 0.1 * want.abs().mean()
 
 
 def test_without_a_global_fuser_exemplars_are_refused(run, base_folder, adapter):
