@@ -110,6 +110,8 @@ def curves(
     marks: Sequence[tuple[float, str]],
     axis: str,
     size: tuple[int, int] = (560, 280),
+    *,
+    beside: Sequence[Curve] = (),
 ) -> Image.Image:
     """Curves over one axis.
 
@@ -119,8 +121,10 @@ def curves(
         marks: Places on the horizontal axis, and what stands there.
         axis: What changes along it.
         size: In pixels.
+        beside: Curves of another chart, which has the same range then.
     """
-    bounds = [v for c in some for p in c.points for v in (p.y, p.low, p.high) if v is not None]
+    every = [*some, *beside]
+    bounds = [v for c in every for p in c.points for v in (p.y, p.low, p.high) if v is not None]
     levels = _ticks(min(bounds), max(bounds))
     ends = (min(x for x, _ in marks), max(x for x, _ in marks))
     margin = 0.06 * ((ends[1] - ends[0]) or 1.0)
@@ -193,9 +197,7 @@ def _line(
         pen.line([(xs[i], ys[i]), (xs[i + 1], ys[i + 1])], color, thick)
 
 
-def _legend(
-    pen: ImageDraw.ImageDraw, some: Sequence[Curve], frame: _Frame, font: Font
-) -> None:
+def _legend(pen: ImageDraw.ImageDraw, some: Sequence[Curve], frame: _Frame, font: Font) -> None:
     x, y = frame.left * _FINE, 34 * _FINE
     for one in some:
         color = COLORS[one.color % len(COLORS)]

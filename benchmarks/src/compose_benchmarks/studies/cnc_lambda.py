@@ -31,12 +31,14 @@ def name(mode: str, factor: float) -> str:
 def draw(record: StudyRecord, shown: Shown) -> Image.Image:
     """The curves with and without soft guidance, and what the first pairs look like."""
     parts: list[Image.Image] = []
+    both = {mode: [_curve(record, mode, x, i) for i, x in enumerate(CURVES)] for mode in MODES}
+    every = [one for some in both.values() for one in some]
     for mode in MODES:
         guided = "with soft guidance" if mode == "mask" else "without soft guidance"
-        some = [_curve(record, mode, metric, i) for i, metric in enumerate(CURVES)]
         marks = [(x, f"{x:g}") for x in LAMBDAS]
         title = f"cosine of parts of the picture with their exemplars, {guided}"
-        parts.append(curves(title, some, marks, "lambda of the background's exemplar", (860, 300)))
+        axis = "lambda of the background's exemplar"
+        parts.append(curves(title, both[mode], marks, axis, (860, 300), beside=every))
         settings = [Setting(soft_guidance=mode, lambda_bg=x) for x in LAMBDAS]
         rows = [
             [

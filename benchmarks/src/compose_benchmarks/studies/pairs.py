@@ -141,7 +141,8 @@ def _found(sources: Iterator[int], radius: tuple[float, float]) -> Iterator[int]
         if not math.isinf(ENVIRONMENTS[scene.setting.environment].wall):
             continue
         at = draw.seen(scene.solids[0], scene.setting)
-        whole = at.radius < at.x < 1 - at.radius
+        wide = 1.2 * at.radius  # of the whole bounding sphere
+        whole = wide < at.x < 1 - wide
         if whole and radius[0] <= at.radius <= radius[1]:
             yield source
 
