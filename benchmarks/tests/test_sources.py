@@ -98,3 +98,32 @@ def test_renderer_labels_and_metrics_are_among_them():
     assert "compose_worlds/primitives/labels.py" in names
     assert "compose_metrics/distribution/fid.py" in names
     assert not any(name.startswith("compose_core/") for name in names)
+
+
+def test_a_baseline_counts_with_what_it_imports_beside_it(tmp_path, monkeypatch):
+    uni, control = find_method("uni-controlnet"), find_method("controlnet")
+    assert sources._beside(PlainMethod.__module__) == ()
+    assert sources._beside(control.__module__) == (
+        "baselines/controlnet.py",
+        "baselines/merged.py",
+        "baselines/steered.py",
+    )
+    copy = tmp_path / "compose_benchmarks"
+    shutil.copytree(sources._HERE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(sources, "_HERE", copy)
+    sources.making.cache_clear()
+    before = {one: sources.making(one) for one in (uni, control, PlainMethod)}
+    path = copy / "baselines" / "uni_controlnet.py"
+    path.write_text(path.read_text() + "# other\n")
+    sources.making.cache_clear()
+    after = {one: sources.making(one) for one in before}
+    changed = [one for one in before if before[one] != after[one]]
+    assert changed == [uni] and len(set(before.values())) == 3
+    sources.making.cache_clear()
+
+
+def test_how_scenes_are_written_and_invented_counts():
+    ordering = find("cnc-ordering")
+    assert sources.scoring(ordering)
+    top = {str(one.__module__).partition(".")[0] for one in (ordering.write, ordering.invent)}
+    assert top == {"compose_benchmarks"}

@@ -64,9 +64,7 @@ def describe(
             quick=quick,
         ),
         method=facts.method_info(run.method),
-        model=record.ModelInfo(
-            id=spec.model, sha256=spec.model_sha256, files=files_of(run.weights)
-        ),
+        model=record.ModelInfo(id=spec.model, sha256=spec.model_sha256, files=_all_files(run)),
         sampler=record.SamplerInfo(
             name=spec.sampler,
             steps=spec.steps,
@@ -197,6 +195,12 @@ def _strip(gallery: Gallery) -> bytes:
     stream = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(row)).save(stream, "PNG")
     return stream.getvalue()
+
+
+def _all_files(run: Run) -> dict[str, str]:
+    """Those of the model, and those of the method's adapter."""
+    added = {} if run.adapter is None else files_of(run.adapter)
+    return files_of(run.weights) | {f"adapter/{name}": value for name, value in added.items()}
 
 
 def files_of(folder: Path) -> dict[str, str]:

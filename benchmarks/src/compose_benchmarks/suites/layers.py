@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, final
+from typing import Any, Literal, final
 
 from torch import Tensor
 
@@ -49,18 +49,15 @@ class Layers:
         if any(float(x.max()) == float(x.min()) for x in shown):
             return ()
         files = Files()
-        depth = [files.depth(x) for x in shown] or [None, None]
-        looks: list[str | None] = [None, None]
+        given: list[dict[str, Any]] = [{}, {"mask": files.mask(parts.mask[0])}]
+        for layer, values in zip(given, shown, strict=False):  # without maps, none
+            layer["depth"] = files.depth(values)
         if self.looks and whole is not None:
-            looks = [files.picture(parts.background[0]), files.picture(whole[0])]
-        back, ahead = (
-            {key: name for key, name in (("depth", d), ("exemplar", e)) if name is not None}
-            for d, e in zip(depth, looks, strict=True)
-        )
-        mask = files.mask(parts.mask[0])
+            for layer, values in zip(given, (parts.background[0], whole[0]), strict=True):
+                layer["exemplar"] = files.picture(values)
         layers = (
-            Layer(name="background", z=0.0, **back),
-            Layer(name="foreground", z=1.0, mask=mask, **ahead),
+            Layer(name="background", z=0.0, **given[0]),
+            Layer(name="foreground", z=1.0, **given[1]),
         )
         caption = phrase(said.claims, said.relation, drawn.setting.environment)
         scene = Scene(

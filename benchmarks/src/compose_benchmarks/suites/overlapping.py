@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -91,7 +91,7 @@ def write(number: int, source: Source) -> Sequence[Item]:
     drawn, said = source.drawn, source.promise
     files = Files()
     shown, masks = maps_of([drawn])[0], source.seen.amodal[0]
-    parts = [
+    parts: list[dict[str, Any]] = [
         {
             "name": f"{x.color} {x.shape}",
             "depth": files.depth(shown[i]),
@@ -142,37 +142,28 @@ def _gap(shown: Tensor, masks: Tensor) -> Tensor:
 
 
 def _pair(dice: Generator, setting: Setting, near: bool) -> tuple[Solid, Solid]:
+    """Two solids drawn so that they often suit: the second beside the first in the picture."""
+
     def between(low: float, high: float) -> float:
         return low + (high - low) * float(torch.rand((), generator=dice))
 
     shapes = torch.randperm(len(SHAPES), generator=dice)[:2].tolist()
     colors = torch.randperm(len(COLORS), generator=dice)[:2].tolist()
     z = between(3.5, 4.4)
-    far = z + (between(-0.3, 0.6) if near else between(1.0, 2.2))
-    aside = between(-0.4, 0.4) * z * math.tan(math.radians(setting.fov) / 2)
+    behind = z + (between(-0.3, 0.6) if near else between(1.0, 2.2))
+    slope = 2 * math.tan(math.radians(setting.fov) / 2)
+    aside = between(-0.2, 0.2) * z * slope
     made: list[Solid] = []
-    for shape, color, away in zip(shapes, colors, (z, far), strict=True):
-        size = between(0.56, 0.76) * (1.15 if away == far and not near else 1.0)
-        yaw = between(-35, 35)
+    for shape, color, away in zip(shapes, colors, (z, behind), strict=True):
+        larger = 1.0 if near or away == z else 1.15
+        size, yaw = larger * between(0.56, 0.76), between(-35, 35)
         made.append(toy(SHAPES[shape], list(COLORS)[color], aside, away, size=size, yaw=yaw))
-    first, second = (draw.seen(x, setting) for x in made)
-    # The second one's place in the picture: so many radii beside the first.
+    first, second = (draw.seen(solid, setting) for solid in made)
     reach = between(0.4, 0.85) * (first.radius + second.radius)
-    side = 1.0 if between(-1, 1) > 0 else -1.0
-    scale = 2 * math.tan(math.radians(setting.fov) / 2) * second.depth
-    x = (first.x + side * reach - 0.5) * scale
-    shape, color = SHAPES[shapes[1]], list(COLORS)[colors[1]]
-    plain = made[1]
-    moved = Solid(
-        shape=shape,
-        color=color,
-        position=(x, *plain.position[1:]),
-        size=plain.size,
-        yaw=plain.yaw,
-        aspect=plain.aspect,
-    )
-    pair = (made[0], moved)
-    return pair if between(-1, 1) > 0 else pair[::-1]
+    at = first.x + (reach if between(-1, 1) > 0 else -reach)
+    x = (at - 0.5) * slope * second.depth
+    other = replace(made[1], position=(x, *made[1].position[1:]))
+    return (made[0], other) if between(-1, 1) > 0 else (other, made[0])
 
 
 def _suits(drawn: Drawn, seen: Labels, alone: Tensor, row: int, near: bool) -> bool:
@@ -198,12 +189,8 @@ def _suits(drawn: Drawn, seen: Labels, alone: Tensor, row: int, near: bool) -> b
 
 def _one_scale(drawn: Drawn) -> bool:
     """Whether ground and sky, which both maps show, are their ends: their values compare."""
-    alone = [Drawn(solids=(x,), setting=drawn.setting) for x in drawn.solids]
-    inverse = look_all([*alone, Drawn(setting=drawn.setting)])
-    low, high = inverse.amin((1, 2)), inverse.amax((1, 2))
+    alone = [Drawn(solids=(solid,), setting=drawn.setting) for solid in drawn.solids]
+    scenes = stack([*alone, Drawn(setting=drawn.setting)])
+    inverse = labels(scenes, (SIDE, SIDE)).inverse_depth
+    low, high = inverse.amin((1, 2, 3)), inverse.amax((1, 2, 3))
     return bool((low == low[-1]).all()) and bool((high == high[-1]).all())
-
-
-def look_all(scenes: Sequence[Drawn]) -> Tensor:
-    """Inverse depth (B, H, W) in 1 / metre."""
-    return labels(stack(scenes), (SIDE, SIDE)).inverse_depth[:, 0]
