@@ -2,7 +2,8 @@
 
 The foreground is some of the nearest objects, the background the same scene without them; see
 `compose_worlds.primitives.apart`. The background has the whole canvas; depth of the foreground is
-that of the whole scene, of which its mask says what counts, and so is its exemplar.
+that of the whole scene, of which its mask says what counts, and so is its exemplar. A background
+that has nothing to say, as the edges of a bare lawn, is left out.
 """
 
 from __future__ import annotations
@@ -41,24 +42,23 @@ class Layers:
     looks: bool = False
 
     def __call__(self, number: int, source: Source) -> Sequence[Item]:
-        """One item; none where a map would be empty, as edges of a bare background may be."""
+        """One item; none where the foreground's map would be empty."""
         size, said, drawn = (SIDE, SIDE), source.promise, source.drawn
         parts = take_apart([drawn], [front(drawn, source.number)], size)
         whole = picture(stack([drawn]), size) if self.looks or self.maps == "edges" else None
         shown = self._maps(parts, whole)
-        if any(float(x.max()) == float(x.min()) for x in shown):
+        empty = [float(x.max()) == float(x.min()) for x in shown]
+        if any(empty[1:]):
             return ()
         files = Files()
         given: list[dict[str, Any]] = [{}, {"mask": files.mask(parts.mask[0])}]
-        for layer, values in zip(given, shown, strict=False):  # without maps, none
-            layer["depth"] = files.depth(values)
+        for layer, values, bare in zip(given, shown, empty, strict=False):  # without maps, none
+            layer |= {} if bare else {"depth": files.depth(values)}
         if self.looks and whole is not None:
             for layer, values in zip(given, (parts.background[0], whole[0]), strict=True):
                 layer["exemplar"] = files.picture(values)
-        layers = (
-            Layer(name="background", z=0.0, **given[0]),
-            Layer(name="foreground", z=1.0, **given[1]),
-        )
+        behind = [Layer(name="background", z=0.0, **given[0])] if given[0] else []
+        layers = (*behind, Layer(name="foreground", z=1.0, **given[1]))
         caption = phrase(said.claims, said.relation, drawn.setting.environment)
         scene = Scene(
             canvas=size, prompt=caption.text, negative="", seed=source.number, layers=layers
