@@ -82,6 +82,18 @@ def test_short_studies_are_not_published(done, tmp_path):
     assert path.parent.name in APART  # never ranked with suites
 
 
+@pytest.mark.parametrize(
+    ("how", "name"),
+    [
+        (("sd-tiny", "cnc-tiny", 1.0, "drop_exemplar"), "cnc-lambda.json"),
+        (("sd-tiny", "cnc-tiny", 3.0, "drop_exemplar"), "cnc-lambda@drop_exemplar-3.json"),
+        (("sd-tiny", "runs/x/export", 1.0, "official"), "cnc-lambda@runs-x-export.json"),
+    ],
+)
+def test_other_models_and_guidance_have_files_of_their_own(how, name, tmp_path):
+    assert execute._place(tmp_path, "cnc-lambda", *how) == tmp_path / "studies" / name
+
+
 @looks
 @pytest.mark.parametrize("name", NAMES)
 def test_every_study_has_a_figure_and_contrasts_of_its_series(name, sit):

@@ -240,8 +240,8 @@ def check_place(results: Path, sitting: Sitting, *, replace: bool) -> None:
         UsageError: It has fewer pairs than the study asks for, or than the record that stands
             there.
     """
-    path = results / "studies" / f"{sitting.study.name}.json"
-    n = sitting.job.n
+    job, n = sitting.job, sitting.job.n
+    path = _place(results, job.study, job.model, job.adapter, job.guidance, job.cfg)
     if replace:
         return
     if n < sitting.study.n:
@@ -261,7 +261,17 @@ def check_place(results: Path, sitting: Sitting, *, replace: bool) -> None:
 
 def publish(results: Path, record: StudyRecord, image: Image.Image) -> Path:
     """Write record and figure where pages are made from."""
-    return _write(results / "studies" / f"{record.task.name}.json", record, image)
+    how = (record.model.id, record.adapter.id, record.walk.guidance, record.walk.cfg)
+    return _write(_place(results, record.task.name, *how), record, image)
+
+
+def _place(results: Path, study: str, model: str, adapter: str, guidance: float, cfg: str) -> Path:
+    """The file of a study; what differs from the usual is in its name."""
+    parts = [] if model == "sd-tiny" else [model]
+    parts += [] if adapter == ADAPTER else [adapter]
+    parts += [] if guidance == 1 else [f"{cfg}-{guidance:g}"]
+    plain = ("".join(c if c.isalnum() or c in "-_." else "-" for c in x) for x in parts)
+    return results / "studies" / ("@".join([study, *(x.strip("-.") for x in plain)]) + ".json")
 
 
 def _write(path: Path, record: StudyRecord, image: Image.Image) -> Path:
