@@ -27,6 +27,7 @@ from compose_metrics.compbench import (
 )
 from compose_metrics.dense.depth import DepthMAE, DepthRMSE
 from compose_metrics.dense.fidelity import EdgeF1, NormalAngle
+from compose_metrics.dense.front import FrontSeen, Undecided
 from compose_metrics.dense.order import DepthOrder, OcclusionIoU
 from compose_metrics.dense.position import PositionAccuracy
 from compose_metrics.dense.segmentation import MeanIoU, PixelAccuracy
@@ -131,6 +132,8 @@ THROUGH = {
     NormalAngle: lambda s: NormalAngle(judge=s),
     DepthOrder: lambda s: DepthOrder(judge=s),
     OcclusionIoU: lambda s: OcclusionIoU(judge=s),
+    FrontSeen: lambda s: FrontSeen(judge=s),
+    Undecided: lambda s: Undecided(judge=s),
     PositionAccuracy: lambda s: PositionAccuracy(judge=s),
     MeanIoU: lambda s: MeanIoU(3, judge=s),
     PixelAccuracy: lambda s: PixelAccuracy(3, judge=s),
