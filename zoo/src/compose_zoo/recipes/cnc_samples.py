@@ -10,14 +10,17 @@ import torch
 from diffusers import AutoencoderTiny
 from safetensors.torch import load_file, save_file
 from torch import LongTensor, Tensor
+from transformers import CLIPTokenizer
 
 from compose_worlds.primitives import cache, canny
-from compose_zoo.recipes import cnc_exemplars, cnc_scenes, guide
-from compose_zoo.recipes.denoiser import CAPTIONS
+from compose_zoo.recipes import cnc_crossed, cnc_exemplars, cnc_scenes, guide, parts
+from compose_zoo.recipes.denoiser import CAPTIONS, encode
 from compose_zoo.recipes.sd_tiny import latents_of
 
 SCENES = guide.SCENES
 """Those of `controlnet-tiny-depth`."""
+LAYERED = SCENES[: 2 * len(cnc_crossed.PAIRS)]
+"""The scenes in layers: as many as there are pictures of pairs (`cnc_crossed`)."""
 
 Kind = Literal["depth", "edges", "merged", "map"]
 """`"depth"`: two depth maps, two exemplars and a mask. `"edges"`: two maps of edges.
@@ -81,6 +84,8 @@ def load(
         kind: See `Kind`.
         scenes: Their numbers, from 0 on.
     """
+    if kind in ("depth", "edges") and scenes == SCENES:
+        scenes = LAYERED
     drawn = runs / "cache" / "primitives"
     kept = runs / "sd-tiny"
     kept.mkdir(parents=True, exist_ok=True)
@@ -93,12 +98,65 @@ def load(
         return SceneSamples(latents, tokens, maps, None, told)
     apart = runs / "cache" / "triplets"
     maps = cnc_scenes.load(apart, scenes, ("depth_fg", "depth_bg"))
-    mask = maps["depth_fg"] > 0
-    if kind == "depth":
-        return SceneSamples(latents, tokens, maps, mask, _embeddings(runs, folder, scenes))
     whole = cache.load(drawn, scenes, ("picture",))["picture"]
     behind = cnc_scenes.load(apart, scenes, ("background",))["background"]
-    return SceneSamples(latents, tokens, edges_of(whole, behind, mask), mask, {})
+    told = {} if kind == "edges" else _embeddings(runs, folder, scenes)
+    found = _layered(latents, tokens, maps, whole, behind, told)
+    return joined(found, crossed(runs, folder, vae, kind, cnc_crossed.PAIRS))
+
+
+def crossed(
+    runs: Path, folder: Path, vae: AutoencoderTiny, kind: Kind, pairs: range
+) -> SceneSamples:
+    """Samples of `cnc_crossed`, of kind `"depth"` or `"edges"`; see `load`."""
+    words = CLIPTokenizer.from_pretrained(parts.folder_of(runs) / "tokenizer")
+    made = cnc_crossed.load(runs / "cache" / "crossed", words, pairs)
+    whole, behind = made.pictures, made.backgrounds
+    kept = folder / f"crossed-{pairs.start}-{pairs.stop}.safetensors"
+    if not kept.exists():
+        found = {"latents": torch.cat([encode(vae, x) for x in (whole, whole.flip(-1))])}
+        if kind == "depth":
+            see = cnc_exemplars.encoder(cnc_exemplars.folder_of(runs))
+            found["embedding_fg"] = cnc_exemplars.embed(see, whole)
+            found["embedding_bg"] = cnc_exemplars.embed(see, behind)
+        _keep(found, kept)
+    told = load_file(kept)
+    maps = {"depth_fg": made.depth_fg, "depth_bg": made.depth_bg}
+    return _layered(told.pop("latents"), made.tokens, maps, whole, behind, told)
+
+
+def _layered(
+    latents: Tensor,
+    tokens: Tensor,
+    maps: dict[str, Tensor],
+    whole: Tensor,
+    behind: Tensor,
+    told: dict[str, Tensor],
+) -> SceneSamples:
+    """With exemplars, the maps of depth; without, those of edges."""
+    mask = maps["depth_fg"] > 0
+    return SceneSamples(
+        latents, tokens, maps if told else edges_of(whole, behind, mask), mask, told
+    )
+
+
+def joined(one: SceneSamples, other: SceneSamples) -> SceneSamples:
+    """All samples of two of one kind; the numbers of both change."""
+
+    def both(a: Tensor, b: Tensor) -> Tensor:
+        """Halves are the plain and the mirrored ones."""
+        halves = zip(a.chunk(2), b.chunk(2), strict=True)
+        return torch.cat([part for pair in halves for part in pair])
+
+    if one.mask is None or other.mask is None:
+        raise ValueError("only scenes in layers can be joined")
+    return SceneSamples(
+        both(one.latents, other.latents),
+        both(one.tokens, other.tokens),
+        {name: torch.cat([one.maps[name], other.maps[name]]) for name in one.maps},
+        torch.cat([one.mask, other.mask]),
+        {name: both(one.embeddings[name], other.embeddings[name]) for name in one.embeddings},
+    )
 
 
 def edges_of(whole: Tensor, behind: Tensor, mask: Tensor, batch: int = 512) -> dict[str, Tensor]:
@@ -131,8 +189,12 @@ def _embeddings(runs: Path, folder: Path, scenes: range) -> dict[str, Tensor]:
             "embedding_fg": cnc_exemplars.embed(made, whole),
             "embedding_bg": cnc_exemplars.embed(made, behind["background"]),
         }
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        partial = kept.with_suffix(".partial")
-        save_file(found, partial)
-        partial.replace(kept)
+        _keep(found, kept)
     return load_file(kept)
+
+
+def _keep(found: dict[str, Tensor], path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    save_file(found, partial)
+    partial.replace(path)

@@ -8,7 +8,8 @@ import torch
 from diffusers import AutoencoderTiny, StableDiffusionPipeline
 
 
-def _folder(runs: Path) -> Path:
+def folder_of(runs: Path) -> Path:
+    """Its diffusers folder."""
     fresh = runs / "sd-tiny" / "export"
     if (fresh / "model_index.json").exists():
         return fresh
@@ -21,12 +22,12 @@ def base_of(runs: Path) -> StableDiffusionPipeline:
     """The whole of `sd-tiny` in single precision; `runs` is the folder that holds its run."""
     # The files are in half precision; training on them needs the full one.
     return StableDiffusionPipeline.from_pretrained(
-        _folder(runs), use_safetensors=True, safety_checker=None
+        folder_of(runs), use_safetensors=True, safety_checker=None
     ).to(dtype=torch.float32)
 
 
 def autoencoder_of(runs: Path) -> AutoencoderTiny:
     """The autoencoder of `sd-tiny` in single precision."""
     return AutoencoderTiny.from_pretrained(
-        _folder(runs), subfolder="vae", use_safetensors=True
+        folder_of(runs), subfolder="vae", use_safetensors=True
     ).float()
