@@ -85,3 +85,11 @@ def test_what_is_no_picture_is_refused(wrong):
 def test_no_picture_at_all_is_refused():
     with pytest.raises(ShapeError, match="at least one"):
         tiny_encoder().encode([])
+
+
+@pytest.mark.parametrize("shape", [(1, 5000), (5000, 1), (2, 101)])
+def test_a_thread_is_no_exemplar(shape):
+    """Its long side would become enormous before the middle is cut out."""
+    with pytest.raises(ShapeError, match="narrow"):
+        Preprocess(size=224, crop=224)(torch.zeros(1, 3, *shape))
+    assert Preprocess(size=8, crop=8)(torch.zeros(1, 3, 2, 100)).shape == (1, 3, 8, 8)

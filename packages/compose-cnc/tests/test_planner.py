@@ -268,7 +268,7 @@ def test_exemplars_of_any_mode(scene, plan, ask, mode):
     assert ask(plan(made.with_assets(assets))).isfinite().all()
 
 
-@pytest.mark.parametrize("size", [(1, 1), (1, 40), (300, 2)])
+@pytest.mark.parametrize("size", [(1, 1), (1, 40), (100, 2)])
 def test_exemplars_of_any_size(scene, plan, ask, size):
     tiny = np.random.default_rng(0).random((*size, 3))
     assert ask(plan(scene(LAVA, SNOW, files={"lava": tiny}))).isfinite().all()

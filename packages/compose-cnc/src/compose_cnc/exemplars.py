@@ -17,6 +17,10 @@ from compose_core.images import Array
 __all__ = ["ExemplarEncoder", "Preprocess", "as_picture"]
 
 
+_NARROWEST = 50
+"""How many times as long as wide an exemplar may be."""
+
+
 @dataclass(frozen=True)
 class Preprocess:
     """What is done to a picture before the network sees it; defaults are those of OpenAI's CLIP.
@@ -146,6 +150,15 @@ def _check(pictures: Tensor) -> None:
             "an exemplar is a picture in colour",
             got=f"{tuple(pictures.shape)}, {pictures.dtype}",
             expected="(B, 3, H, W), floating point in [-1, 1]",
+        )
+    height, width = pictures.shape[2:]
+    if max(height, width) > _NARROWEST * min(height, width):
+        # The short side becomes that of the network, and the other one grows with it.
+        raise ShapeError(
+            "an exemplar is too narrow",
+            got=f"{width} x {height}",
+            expected=f"sides of at most 1 : {_NARROWEST}",
+            remedy="cut out the part that shows the look; all but the middle is cut off anyway",
         )
     if pictures.device.type == "meta" or bool((pictures.abs() <= 1 + 1e-3).all()):
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -195,6 +196,6 @@ def _embeddings(runs: Path, folder: Path, scenes: range) -> dict[str, Tensor]:
 
 def _keep(found: dict[str, Tensor], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
+    partial = path.with_suffix(f".{os.getpid()}")
     save_file(found, partial)
     partial.replace(path)
