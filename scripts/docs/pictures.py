@@ -13,9 +13,11 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import torch
+from diffusers import T2IAdapter
 from PIL import Image
 from torch import Tensor
 from workspace import DOCS, ROOT
@@ -26,6 +28,8 @@ from compose_core.run import run_scene
 from compose_core.scene import load_scene
 from compose_worlds import labels, picture, stack
 from compose_worlds.primitives import draw
+from compose_worlds.primitives.apart import front, take_apart
+from compose_worlds.primitives.labels import relative_depth
 from compose_worlds.primitives.world import World
 
 HELD_OUT = 10_000_000
@@ -125,6 +129,51 @@ def clip_tiny() -> None:
     _save("clip-tiny", tiles)
 
 
+def cnc_tiny() -> None:
+    """Two depth maps of held-out scenes, an exemplar of their foreground, and a picture."""
+    from compose_cnc import CnCPipeline
+
+    pipe = CnCPipeline.from_pretrained("sd-tiny", adapter="cnc-tiny")
+    pipe.set_progress_bar_config(disable=True)
+    tiles: list[tuple[Tensor, str]] = []
+    for number in (3, 4):
+        scene, _ = draw.scene(HELD_OUT + number)
+        found = take_apart([scene], [front(scene, HELD_OUT + number)])
+        mask = found.mask[0].float()
+        near, far = relative_depth(found.whole)[0] * mask, relative_depth(found.behind)[0]
+        words = _drawn(number)[1]
+        made = pipe(
+            words,
+            depth_fg=near,
+            depth_bg=far,
+            mask=mask,
+            generator=torch.Generator().manual_seed(number),
+            output_type="pt",
+        )
+        tiles.append((near.expand(3, -1, -1) * 2 - 1, "depth of the foreground"))
+        tiles.append((far.expand(3, -1, -1) * 2 - 1, "depth of what lies behind"))
+        tiles.append((made.images[0] * 2 - 1, words))
+    _save("cnc-tiny", tiles)
+
+
+def t2i_adapter_tiny() -> None:
+    """Depth maps of held-out scenes, and pictures that follow them."""
+    from compose_benchmarks.baselines.t2i_adapter import AdaptedUNet
+
+    model = load_model(zoo.resolve("sd-tiny"), id="sd-tiny")
+    adapter = T2IAdapter.from_pretrained(zoo.resolve("t2i-adapter-tiny")).float().eval()
+    network = AdaptedUNet(model.components["unet"], adapter, model.schedule, "epsilon")
+    tiles: list[tuple[Tensor, str]] = []
+    for number in range(COUNT // 2):
+        world, words = _drawn(number)
+        near = relative_depth(labels(world, (SIDE, SIDE)).inverse_depth).expand(-1, 3, -1, -1)
+        added = network.features(near)
+        sides = [Encoded({**model.text.encode(text), **added}) for text in (words, "")]
+        tiles.append((near[0] * 2 - 1, "depth, near is bright"))
+        tiles.append((_sample(replace(model, network=network), *sides, number), words))
+    _save("t2i-adapter-tiny", tiles)
+
+
 PARTS: dict[str, Callable[[], None]] = {
     "start": start,
     "tutorials": tutorials,
@@ -132,6 +181,8 @@ PARTS: dict[str, Callable[[], None]] = {
     "judge-tiny": judge_tiny,
     "clip-tiny": clip_tiny,
     "controlnet-tiny-depth": controlnet_tiny_depth,
+    "cnc-tiny": cnc_tiny,
+    "t2i-adapter-tiny": t2i_adapter_tiny,
 }
 
 

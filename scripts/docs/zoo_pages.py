@@ -17,6 +17,8 @@ CAPTIONS = {
     "judge-tiny": "A render, and what the judge reads in it.",
     "clip-tiny": "Pictures and captions; the fullest cell of a row is the caption chosen.",
     "controlnet-tiny-depth": "A depth map, and pictures that follow it.",
+    "cnc-tiny": "Depth in front, depth behind, and a picture that follows both.",
+    "t2i-adapter-tiny": "A depth map, and pictures that follow it.",
 }
 """What stands over the sample pictures; `pictures.py` draws them."""
 
@@ -41,8 +43,8 @@ def nav() -> list[object]:
 
 def _index(cards: list[Manifest]) -> str:
     rows = [
-        f"| [`{card.id}`]({card.id}.md) | {card.summary} | {card.parameters or 0:,} "
-        f"| {card.size / 1e6:.1f} MB | {card.licence} |"
+        f"| [`{card.id}`]({card.id}.md) | {card.summary} | {_parameters(card)} "
+        f"| {_size(card)} | {card.licence} |"
         for card in cards
     ]
     return (
@@ -52,11 +54,20 @@ def _index(cards: list[Manifest]) -> str:
         "([how](../how-to/own-weights.md)).\n\n"
         "| checkpoint | what it does | parameters | size | licence |\n|---|---|--:|--:|---|\n"
         + "\n".join(rows)
-        + "\n\nEvery file is pinned by its size and sha256 and checked before it is opened; all "
-        "are safetensors or text. [Weights](../concepts/weights.md) says where they are looked "
+        + "\n\nEvery file that is shipped is pinned by its size and sha256 and checked before it is "
+        "opened; all are safetensors or text. What is not shipped is made by its recipe, "
+        "or is a full-size original that you bring; its hashes are recorded when it is first used. [Weights](../concepts/weights.md) says where they are looked "
         "for.\n"
         "\n```bash\ncompose zoo list\ncompose zoo verify\n```\n"
     )
+
+
+def _parameters(card: Manifest) -> str:
+    return f"{card.parameters:,}" if card.parameters else ""
+
+
+def _size(card: Manifest) -> str:
+    return f"{card.size / 1e6:.1f} MB" if card.pinned else "not shipped"
 
 
 def _card(card: Manifest) -> Iterator[str]:
@@ -65,7 +76,7 @@ def _card(card: Manifest) -> Iterator[str]:
     yield "## Facts\n\n| | |\n|---|---|"
     facts = {
         "parameters": f"{card.parameters:,}" if card.parameters else "",
-        "size": f"{card.size / 1e6:.1f} MB in {len(card.files)} files",
+        "size": f"{_size(card)} in {len(card.files)} files" if card.pinned else _size(card),
         "licence": card.licence,
         "licence of the base model": card.base_licence,
         "meant for": card.intended_use,
@@ -86,7 +97,7 @@ def _card(card: Manifest) -> Iterator[str]:
             tolerance = f"± {score.tolerance:.3f}" if score.tolerance else ""
             yield f"| {score.name} | {score.value:.4f} | {tolerance} | {score.protocol} |"
     yield f"\n## Use it\n\n```bash\ncompose zoo show {card.id}\ncompose zoo verify {card.id}"
-    yield f"compose zoo train {card.id}\n```\n"
+    yield (f"compose zoo train {card.id}\n" if card.recipe else "") + "```\n"
     yield '??? note "Files"\n\n    | file | bytes | sha256 |\n    |---|--:|---|'
     for file in card.files:
         size = f"{file.size:,}" if file.size is not None else "?"

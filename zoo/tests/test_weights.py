@@ -11,7 +11,15 @@ from compose_zoo.recipes import measure, scores
 
 pytestmark = pytest.mark.weights
 
-MODELS = ("sd-tiny", "judge-tiny", "clip-tiny", "controlnet-tiny-depth")
+MODELS = (
+    "sd-tiny",
+    "judge-tiny",
+    "clip-tiny",
+    "controlnet-tiny-depth",
+    "cnc-tiny",
+    "t2i-adapter-tiny",
+)
+"""Those that are shipped."""
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +34,14 @@ def test_every_file_is_pinned_and_as_published(model: str) -> None:
     assert {finding.status for finding in zoo.verify(model)} == {"ok"}
     assert manifest.budget is not None and manifest.training is not None
     assert manifest.scores
+
+
+def test_every_manifest_is_known() -> None:
+    """What is not shipped says so: its files are unpinned, and nothing pretends to be here."""
+    for model in zoo.ids():
+        manifest = zoo.find(model)
+        assert (model in MODELS) == manifest.pinned
+        assert manifest.recipe or model not in MODELS
 
 
 def test_the_base_is_small() -> None:
