@@ -54,10 +54,10 @@ def _index(cards: list[Manifest]) -> str:
         "([how](../how-to/own-weights.md)).\n\n"
         "| checkpoint | what it does | parameters | size | licence |\n|---|---|--:|--:|---|\n"
         + "\n".join(rows)
-        + "\n\nEvery file that is shipped is pinned by its size and sha256 and checked before it is "
-        "opened; all are safetensors or text. What is not shipped is made by its recipe, "
-        "or is a full-size original that you bring; its hashes are recorded when it is first used. [Weights](../concepts/weights.md) says where they are looked "
-        "for.\n"
+        + "\n\nEvery file that is shipped is pinned by its size and sha256 and checked before it "
+        "is opened; all are safetensors or text. What is not shipped is made by its recipe, or is "
+        "a full-size original that you bring; its hashes are recorded when it is first used. "
+        "[Weights](../concepts/weights.md) says where all are looked for.\n"
         "\n```bash\ncompose zoo list\ncompose zoo verify\n```\n"
     )
 
