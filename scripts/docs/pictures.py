@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import T2IAdapter
@@ -142,7 +143,7 @@ def cnc_tiny() -> None:
         mask = found.mask[0].float()
         near, far = relative_depth(found.whole)[0] * mask, relative_depth(found.behind)[0]
         words = _drawn(number)[1]
-        made = pipe(
+        made: Any = pipe(
             words,
             depth_fg=near,
             depth_bg=far,
@@ -168,9 +169,9 @@ def t2i_adapter_tiny() -> None:
         world, words = _drawn(number)
         near = relative_depth(labels(world, (SIDE, SIDE)).inverse_depth).expand(-1, 3, -1, -1)
         added = network.features(near)
-        sides = [Encoded({**model.text.encode(text), **added}) for text in (words, "")]
+        text, empty = (Encoded({**model.text.encode(x), **added}) for x in (words, ""))
         tiles.append((near[0] * 2 - 1, "depth, near is bright"))
-        tiles.append((_sample(replace(model, network=network), *sides, number), words))
+        tiles.append((_sample(replace(model, network=network), text, empty, number), words))
     _save("t2i-adapter-tiny", tiles)
 
 
