@@ -79,7 +79,7 @@ class CnCMethod(Method):
         *,
         soft_guidance: SoftGuidance = "mask",
         resize: Resize = "official",
-        cfg: CFG = "official",
+        cfg: CFG = "drop_exemplar",
         exemplar_guidance: float = 3.0,
         lambdas: Mapping[str, float] | None = None,
         intervals: Mapping[str, Interval] | None = None,

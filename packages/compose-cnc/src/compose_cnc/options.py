@@ -33,7 +33,7 @@ class Options:
 
     soft_guidance: SoftGuidance = "mask"
     resize: Resize = "official"
-    cfg: CFG = "official"
+    cfg: CFG = "drop_exemplar"
     exemplar_guidance: float = 3.0
     lambdas: Mapping[str, float] = field(default_factory=dict[str, float])
     intervals: Mapping[str, Interval] = field(default_factory=dict[str, Interval])

@@ -155,7 +155,7 @@ class CnCPipeline(ComposePipeline):
         interval: Interval = (0.0, 1.0),
         soft_guidance: SoftGuidance = "mask",
         resize: Resize = "official",
-        cfg: CFG = "official",
+        cfg: CFG = "drop_exemplar",
         exemplar_guidance: float = 3.0,
         method: str | Method = "cnc",
         height: int | None = None,
