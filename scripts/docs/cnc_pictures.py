@@ -2,7 +2,7 @@
 
 Usage: ``python scripts/docs/cnc_pictures.py [--adapter ID] [PART...]``, with the parts of `PARTS`;
 all of them by default. Run it again when the adapter changes or a study was published, and commit
-what it writes: `docs/assets/pictures/cnc-*.png` and `docs/fragments/cnc-studies.md`.
+what it writes: `docs/assets/pictures/cnc-*.png` and `docs_src/cnc-studies.md`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ CFG = "drop_exemplar"
 """Exemplars are amplified as text is; the published code amplifies text alone."""
 
 PICTURES = DOCS / "assets" / "pictures"
-FRAGMENT = DOCS / "fragments" / "cnc-studies.md"
+FRAGMENT = ROOT / "docs_src" / "cnc-studies.md"
 STUDIES = ROOT / "benchmarks" / "results" / "studies"
 LAMBDAS = (0.0, 0.5, 1.0, 1.5, 2.0)
 

@@ -85,8 +85,6 @@ def load(
         kind: See `Kind`.
         scenes: Their numbers, from 0 on.
     """
-    if kind in ("depth", "edges") and scenes == SCENES:
-        scenes = LAYERED
     drawn = runs / "cache" / "primitives"
     kept = runs / "sd-tiny"
     kept.mkdir(parents=True, exist_ok=True)
@@ -102,7 +100,12 @@ def load(
     whole = cache.load(drawn, scenes, ("picture",))["picture"]
     behind = cnc_scenes.load(apart, scenes, ("background",))["background"]
     told = {} if kind == "edges" else _embeddings(runs, folder, scenes)
-    found = _layered(latents, tokens, maps, whole, behind, told)
+    return _layered(latents, tokens, maps, whole, behind, told)
+
+
+def mixed(runs: Path, folder: Path, vae: AutoencoderTiny, kind: Kind) -> SceneSamples:
+    """Scenes in layers and as many pictures of `cnc_crossed`; `kind` is `"depth"` or `"edges"`."""
+    found = load(runs, folder, vae, kind, LAYERED)
     return joined(found, crossed(runs, folder, vae, kind, cnc_crossed.PAIRS))
 
 

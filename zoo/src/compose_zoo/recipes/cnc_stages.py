@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -32,7 +33,7 @@ TOKENS = 4
 
 def run(
     base: StableDiffusionPipeline,
-    samples: Samples,
+    samples: Samples | Mapping[Stage, Samples],
     folder: Path,
     order: tuple[Stage, ...] = ("local", "global", "joint"),
     *,
@@ -47,7 +48,7 @@ def run(
 
     Args:
         base: `sd-tiny` in single precision.
-        samples: What to train with.
+        samples: What to train with, or what for each stage.
         folder: Holds a folder for each stage.
         order: The stages.
         embedding_dim: Width of an exemplar's embedding.
@@ -75,7 +76,7 @@ def run(
             network,
             base.text_encoder,
             empty,
-            samples,
+            samples[stage] if isinstance(samples, Mapping) else samples,
             stage,
             dropout=DROPOUT,
             snr_cap=noising.SNR_CAP,

@@ -15,7 +15,7 @@ def train(
 ) -> None:
     """Train in `folder` and write the adapter ``folder/export``, which has no exemplars."""
     base = base_of(folder.parent)
-    samples = cnc_samples.load(folder.parent, folder, base.vae.to(device), "edges")
+    samples = cnc_samples.mixed(folder.parent, folder, base.vae.to(device), "edges")
     network = cnc_stages.run(
         base, samples, folder, ("local",), device=device, resume=resume, steps=steps
     )
