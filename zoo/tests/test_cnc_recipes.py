@@ -16,6 +16,7 @@ from compose_core.zoo import resolve
 from compose_worlds.primitives import cache, canny, draw
 from compose_worlds.primitives.apart import front
 from compose_zoo.recipes import (
+    cnc_crossed,
     cnc_exemplars,
     cnc_samples,
     cnc_scenes,
@@ -132,6 +133,53 @@ def test_the_picture_tower_is_that_of_clip_tiny(whole):
             seen = (shown.flip(-1) if flip else shown).float() / 127.5 - 1
             theirs = clip.encode_image(seen, normalize=False)
             torch.testing.assert_close(part, theirs, atol=1e-5, rtol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def pairs(words):
+    return cnc_crossed.make(range(6), words)
+
+
+def test_pairs_have_two_orders_of_the_same_maps(pairs):
+    """What covers in one picture is covered in the other; the ground stays as it is."""
+    fg, bg = pairs.depth_fg.float(), pairs.depth_bg.float()
+    one, other = fg[0::2] > 0, fg[1::2] > 0
+    assert bool((one & other).flatten(1).any(1).all())
+    torch.testing.assert_close(torch.where(one, bg[1::2], 0.0), fg[0::2])
+    torch.testing.assert_close(torch.where(other, bg[0::2], 0.0), fg[1::2])
+    gap = (pairs.pictures[0::2].float() - pairs.pictures[1::2].float()).abs().mean(1)
+    assert float(gap[one & other].mean()) > 20
+    # Inside, the one in front is without the shadow that the other throws on it.
+    near = torch.nn.functional.max_pool2d((one | other).float(), 5, 1, 2) > 0
+    assert float(gap[~near].max()) <= 1.0
+
+
+def test_who_covers_looks_as_it_does_alone(pairs):
+    """In the overlap the picture is the covering object, whichever is nearer."""
+    for turn in (0, 1):
+        front = pairs.depth_fg[turn::2] > 0
+        shared = front & (pairs.depth_fg[1 - turn :: 2] > 0)
+        inside = -torch.nn.functional.max_pool2d(-shared.float(), 3, 1, 1) > 0
+        alone = pairs.backgrounds[1 - turn :: 2].float()
+        wrong = (pairs.pictures[turn::2].float() - alone).abs().mean(1)
+        assert float(wrong[inside].max()) <= 1.0
+
+
+def test_captions_of_pairs_do_not_tell_the_order(pairs, words):
+    said = words.batch_decode(pairs.tokens, skip_special_tokens=True)
+    assert len(said) == 2 * len(pairs.pictures) * CAPTIONS
+    assert not any(word in text for text in said for word in ("behind", "front", "on a cube"))
+
+
+def test_joined_samples_keep_halves_apart(samples):
+    both = cnc_samples.joined(samples, samples)
+    n = len(SCENES)
+    assert len(both) == 2 * len(samples)
+    plain, flipped = torch.tensor([0, n * CAPTIONS]), torch.tensor([n * CAPTIONS])
+    twice = both.batch(torch.cat([plain, 2 * flipped]))
+    once = samples.batch(torch.cat([plain[:1], plain[:1], flipped]))
+    for name, value in once.items():
+        assert torch.equal(twice[name], value), name
 
 
 @pytest.fixture
@@ -290,6 +338,8 @@ def test_a_recipe_leaves_what_can_be_loaded(recipe, tmp_path, monkeypatch):
     monkeypatch.setattr(cnc_samples, "latents_of", lambda *_: (latents, tokens))
     monkeypatch.setattr(cnc_samples, "SCENES", SCENES)
     monkeypatch.setattr(cnc_samples.load, "__defaults__", (SCENES,))
+    monkeypatch.setattr(cnc_samples, "LAYERED", SCENES[:4])
+    monkeypatch.setattr(cnc_crossed, "PAIRS", range(2))
     small = {k: replace(v, batch_size=2) for k, v in cnc_stages.CONFIG.items()}
     monkeypatch.setattr(cnc_stages, "CONFIG", small)
     if hasattr(module, "CONFIG"):
