@@ -72,4 +72,4 @@ def test_without_exemplars_nothing_makes_it_red(draw, places):
     scene = load_scene(SCENE)
     bare = tuple(layer.model_copy(update={"exemplar": None}) for layer in scene.layers)
     picture = draw(scene.model_copy(update={"layers": bare}))
-    assert redness(picture, places[0]) < 0.1
+    assert redness(picture, places[0]) < 0.2
