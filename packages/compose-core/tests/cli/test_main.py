@@ -130,7 +130,12 @@ def test_ctrl_c_ends_cleanly(tmp_path):
     out.mkdir()
     arguments = ["run", "toys.toml", "--model", str(model), "--steps", "900", "--out", str(out)]
     running = subprocess.Popen(
-        [*COMPOSE, *arguments], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+        [*COMPOSE, *arguments],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell lets what it starts in the background ignore interrupts, and tests with it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     text = ""
     deadline = time.monotonic() + 400
