@@ -2,9 +2,10 @@
 
 from compose_core.backbones.load import Model, assemble, load_components, load_model
 from compose_core.backbones.text import TextEncoder
-from compose_core.backbones.unet import ControlledUNet, UNetNetwork
+from compose_core.backbones.unet import ConditionedUNet, ControlledUNet, UNetNetwork
 
 __all__ = [
+    "ConditionedUNet",
     "ControlledUNet",
     "Model",
     "TextEncoder",

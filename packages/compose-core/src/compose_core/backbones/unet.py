@@ -14,7 +14,7 @@ from compose_core.errors import ShapeError, UsageError
 from compose_core.prediction import Prediction, translate
 from compose_core.schedule import Level, Schedule
 
-__all__ = ["ControlledUNet", "PredictionType", "UNetNetwork"]
+__all__ = ["ConditionedUNet", "ControlledUNet", "PredictionType", "UNetNetwork"]
 
 PredictionType = Literal["epsilon", "v_prediction", "sample"]
 """What the network was trained to put out, by the names of diffusers' scheduler configs."""
@@ -26,8 +26,14 @@ _READ = {
 }
 
 
-class _UNet(Network, ABC):
-    """What both networks share: schedules, dtypes, and reading the output."""
+class ConditionedUNet(Network, ABC):
+    """What networks of a UNet share: schedules, dtypes, text, and reading the output.
+
+    Args:
+        unet: A `UNet2DConditionModel` or a like.
+        schedule: The one it was trained on.
+        prediction_type: What it puts out.
+    """
 
     def __init__(
         self, unet: nn.Module, schedule: Schedule, prediction_type: PredictionType
@@ -64,7 +70,7 @@ class _UNet(Network, ABC):
         x = scaled.to(self.dtype)
         t = matched.t.to(x_t.device, torch.float32)
         text = self._text(encoded)
-        residuals = self._residuals(x, t, text, encoded)
+        residuals = self.additions(x, t, text, encoded)
         out = cast(Any, self.unet)(
             x, t, encoder_hidden_states=text, return_dict=False, **residuals
         )
@@ -89,12 +95,19 @@ class _UNet(Network, ABC):
         return encoded["text"].to(self.dtype)
 
     @abstractmethod
-    def _residuals(self, x: Tensor, t: Tensor, text: Tensor, encoded: Encoded) -> dict[str, Any]:
-        """More arguments for the UNet."""
+    def additions(self, x: Tensor, t: Tensor, text: Tensor, encoded: Encoded) -> dict[str, Any]:
+        """More arguments for the UNet, by name.
+
+        Args:
+            x: What the UNet sees, (B, C, h, w) in its own dtype.
+            t: Its times, () or (B,).
+            text: Text embeddings (B, L, D).
+            encoded: All conditions, of batch B.
+        """
 
 
 @final
-class UNetNetwork(_UNet):
+class UNetNetwork(ConditionedUNet):
     """A text-conditional UNet; reads `"text"`.
 
     Args:
@@ -103,12 +116,13 @@ class UNetNetwork(_UNet):
         prediction_type: What it puts out.
     """
 
-    def _residuals(self, x: Tensor, t: Tensor, text: Tensor, encoded: Encoded) -> dict[str, Any]:
+    def additions(self, x: Tensor, t: Tensor, text: Tensor, encoded: Encoded) -> dict[str, Any]:
+        """Nothing."""
         return {}
 
 
 @final
-class ControlledUNet(_UNet):
+class ControlledUNet(ConditionedUNet):
     """A UNet with a ControlNet (Zhang et al. 2023, arXiv 2302.05543); reads `"text"`, `"control"`.
 
     Without `"control"` in a question the UNet answers alone, so one network serves a scene of
@@ -135,7 +149,8 @@ class ControlledUNet(_UNet):
         self.controlnet = controlnet
         self.scale = scale
 
-    def _residuals(self, x: Tensor, t: Tensor, text: Tensor, encoded: Encoded) -> dict[str, Any]:
+    def additions(self, x: Tensor, t: Tensor, text: Tensor, encoded: Encoded) -> dict[str, Any]:
+        """What the ControlNet adds, where there is a control."""
         if "control" not in encoded:
             return {}
         self._check_control(encoded["control"], x)
