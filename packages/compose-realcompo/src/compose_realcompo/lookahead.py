@@ -1,0 +1,295 @@
+"""Listen to what branches attend to, and how it changes with the sample.
+
+The look-ahead needs attention maps of some layers and the derivative of a loss on them by the
+sample, nothing else. So only those layers leave the fused path, weights ask for no gradient, and
+the network is left after the last layer that is listened to: what would follow changes neither
+the maps nor the derivative.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from compose_core.attention import AttentionMaps, layers, record
+from compose_core.denoiser import Network
+from compose_core.encoded import Encoded
+from compose_core.errors import ComposeError
+from compose_core.schedule import Level
+from compose_realcompo.loss import attended, outside
+
+__all__ = ["Heard", "Listener", "listen"]
+
+_LARGEST_SCALE = 2.0**16
+"""Factor on the loss in half precision, whose smallest number is 6e-8 (derivatives by one pixel
+are of that size); it is lowered where something overflows."""
+
+
+@dataclass(frozen=True, eq=False)
+class Listener:
+    """How one branch is listened to.
+
+    Attributes:
+        network: What is asked.
+        encoded: Under which conditions, of batch 1 or that of the sample.
+        unet: The part of the network whose attention counts.
+        where: Its cross-attention layers, by name, all at one resolution.
+        spans: The tokens of each region's phrase, in this branch's own text.
+        masks: Where each region lies, 0 or 1 at the resolution of those layers: (regions, h', w'),
+            or (B, regions, h', w').
+        weights: Of each region in the loss (regions,); 1 by default.
+        counts: Whether its loss moves the shares.
+        half_heads: Whether only the second half of its heads is heard.
+    """
+
+    network: Network
+    encoded: Encoded
+    unet: nn.Module
+    where: tuple[str, ...]
+    spans: tuple[tuple[int, ...], ...]
+    masks: Tensor
+    weights: Tensor | None = None
+    counts: bool = True
+    half_heads: bool = False
+
+    @property
+    def moves(self) -> bool:
+        """Whether its loss can change: a phrase whose region is not the whole picture."""
+        return self.counts and any(self.spans) and not bool((self.masks == 1).all())
+
+    def loss(self, attention: Tensor, sample: int) -> Tensor:
+        """Eq. 6 for one sample: attention (1, regions, h', w') to a number."""
+        masks = self.masks[sample : sample + 1] if self.masks.dim() == 4 else self.masks
+        lost = outside(attention, masks.to(attention))
+        return (lost if self.weights is None else lost * self.weights.to(lost)).sum()
+
+
+class Heard(NamedTuple):
+    """What came of listening.
+
+    Attributes:
+        losses: Of each branch and sample (K, B), summed over the regions.
+        derivative: Of the sum over the branches that count, by the sample: (B, C, h, w).
+        attention: Of each branch, (B, regions, h', w').
+        x0: What each branch predicts, where it was asked to the end.
+    """
+
+    losses: Tensor
+    derivative: Tensor
+    attention: tuple[Tensor, ...]
+    x0: tuple[Tensor, ...] | None
+
+
+class _Enough(Exception):
+    """All layers that are listened to have run."""
+
+
+def listen(
+    listeners: Sequence[Listener],
+    x: Tensor,
+    level: Level,
+    *,
+    to_the_end: bool = False,
+    max_batch: int | None = None,
+    moment: str = "a look-ahead",
+) -> Heard:
+    """Ask every branch about `x`, and derive the loss of its attention.
+
+    Args:
+        listeners: The branches; those that share a network and kinds of conditions share calls.
+        x: Samples (B, C, h, w).
+        level: Their level.
+        to_the_end: Whether the networks also predict, which costs about twice as much.
+        max_batch: The most rows of one call; the result does not depend on it.
+        moment: What messages call it.
+
+    Raises:
+        ComposeError: Attention or derivative are not finite; the message names the layer.
+    """
+    count, batch = len(listeners), x.shape[0]
+    total = torch.zeros_like(x)
+    losses = x.new_zeros((count, batch))
+    attention: list[list[Tensor]] = [[] for _ in listeners]
+    predicted: list[list[Tensor]] = [[] for _ in listeners]
+    size = max_batch or count * batch
+    asked = _Asked(tuple(listeners), x.detach(), level, to_the_end, moment)
+    for group in _groups(listeners):
+        rows = [(k, i) for k in group for i in range(batch)]
+        for start in range(0, len(rows), size):
+            some = rows[start : start + size]
+            for (k, i), found in zip(some, asked.about(some), strict=True):
+                total[i] += found.derivative
+                losses[k, i] = found.loss
+                attention[k].append(found.attention)
+                if found.x0 is not None:
+                    predicted[k].append(found.x0)
+    x0 = tuple(torch.stack(rows) for rows in predicted) if to_the_end else None
+    return Heard(losses, total, tuple(torch.stack(rows) for rows in attention), x0)
+
+
+class _Row(NamedTuple):
+    loss: Tensor
+    derivative: Tensor
+    attention: Tensor
+    x0: Tensor | None
+
+
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """Everything that is constant over the calls of one look-ahead."""
+
+    listeners: tuple[Listener, ...]
+    x: Tensor
+    level: Level
+    to_the_end: bool
+    moment: str
+
+    def about(self, rows: Sequence[tuple[int, int]]) -> list[_Row]:
+        """One call of one network about rows (branch, sample)."""
+        first = self.listeners[rows[0][0]]
+        samples = [i for _, i in rows]
+        given = self.x[samples]
+        encoded = Encoded.cat([_row_of(self.listeners[k].encoded, i) for k, i in rows])
+        with torch.enable_grad(), _frozen(first.network):
+            given.requires_grad_(True)
+            with record(first.unet, first.where, grad=True) as maps:
+                x0 = _call(first, given, _levels(self.level, samples), encoded, self.to_the_end)
+            self._check(maps)
+            heard = [self._attended(maps, n, k) for n, (k, _) in enumerate(rows)]
+            pairs = zip(heard, rows, strict=True)
+            lost = [self.listeners[k].loss(a, i) for a, (k, i) in pairs]
+            counted = [x for x, (k, _) in zip(lost, rows, strict=True) if self.listeners[k].counts]
+            derivative = self._derive(counted, given, maps, first.network)
+        return [
+            _Row(
+                lost[n].detach().to(self.x),
+                derivative[n].to(self.x),
+                heard[n][0].detach(),
+                None if x0 is None else x0[n].detach(),
+            )
+            for n in range(len(rows))
+        ]
+
+    def _attended(self, maps: AttentionMaps, row: int, branch: int) -> Tensor:
+        """What one row attends to (1, regions, h', w'), averaged over heads and layers."""
+        listener = self.listeners[branch]
+        h, w = self.x.shape[-2:]
+        found: list[Tensor] = []
+        for name in maps:
+            grid = maps.grid(name, (h, w))[row]
+            heads = grid[len(grid) // 2 :] if listener.half_heads else grid
+            found.append(heads.mean(0).movedim(-1, 0))
+        return attended(torch.stack(found).mean(0)[None], listener.spans)
+
+    def _check(self, maps: AttentionMaps) -> None:
+        bad = [name for name in maps if not bool(torch.isfinite(maps[name]).all())]
+        if bad:
+            raise ComposeError(
+                f"attention is not finite at {self.moment}",
+                got=f"NaN or infinity in {', '.join(bad)}",
+                expected="finite numbers",
+                remedy=_WIDER,
+            )
+
+    def _derive(
+        self, losses: list[Tensor], x: Tensor, maps: AttentionMaps, network: Network
+    ) -> Tensor:
+        """Derivative of the sum by x; scaled up in half precision, so as not to underflow."""
+        if not losses:
+            return torch.zeros_like(x)
+        total = torch.stack(losses).sum()
+        half = any(weight.dtype == torch.float16 for weight in network.parameters())
+        scale = _LARGEST_SCALE if half else 1.0
+        while True:
+            found = _by(total * scale, x)
+            if bool(torch.isfinite(found).all()):
+                return found / scale
+            if scale <= 1:
+                break
+            scale /= 16
+        through = {name: _through(maps[name], total, x) for name in maps}
+        bad = [name for name, part in through.items() if not bool(torch.isfinite(part).all())]
+        raise ComposeError(
+            f"the derivative of the attention is not finite at {self.moment}",
+            got=f"NaN or infinity through {', '.join(bad) or 'no layer alone'}",
+            expected="finite numbers",
+            remedy=_WIDER,
+        )
+
+
+_WIDER = "load the models in float32 or bfloat16, or lower the guidance scale"
+
+
+def _by(value: Tensor, x: Tensor) -> Tensor:
+    (found,) = torch.autograd.grad(value, x, retain_graph=True, allow_unused=True)
+    return torch.zeros_like(x) if found is None else found.detach()
+
+
+def _through(maps: Tensor, total: Tensor, x: Tensor) -> Tensor:
+    """The part of the derivative that goes through one layer."""
+    (back,) = torch.autograd.grad(total, maps, retain_graph=True, allow_unused=True)
+    return torch.zeros_like(x) if back is None else _by((maps * back).sum(), x)
+
+
+def _groups(listeners: Sequence[Listener]) -> list[list[int]]:
+    """Numbers of branches that can share a call."""
+    found: dict[object, list[int]] = {}
+    for k, one in enumerate(listeners):
+        key = (id(one.network), one.encoded.signature(), one.where)
+        found.setdefault(key, []).append(k)
+    return list(found.values())
+
+
+def _row_of(encoded: Encoded, sample: int) -> Encoded:
+    return encoded if encoded.batch == 1 else encoded.select([sample])
+
+
+def _levels(level: Level, samples: list[int]) -> Level:
+    if not level.shape:
+        return level
+    return Level(level.alpha[samples], level.sigma[samples], level.t[samples])
+
+
+def _call(
+    listener: Listener, x: Tensor, level: Level, encoded: Encoded, to_the_end: bool
+) -> Tensor | None:
+    """The prediction of x0, or None when only the layers that are listened to have run."""
+    if to_the_end:
+        return listener.network(x, level, encoded).x0
+    waiting = set(listener.where)
+
+    def ran(name: str) -> None:
+        waiting.discard(name)
+        if not waiting:
+            raise _Enough
+
+    hooks = [
+        layer.register_forward_hook(lambda *_, name=name: ran(name))
+        for name, layer in layers(listener.unet, listener.where).items()
+    ]
+    try:
+        listener.network(x, level, encoded)
+    except _Enough:
+        pass
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return None
+
+
+@contextmanager
+def _frozen(module: nn.Module) -> Generator[None]:
+    """No weight asks for a gradient: activations are kept for the sample's alone."""
+    asking = [weight for weight in module.parameters() if weight.requires_grad]
+    for weight in asking:
+        weight.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for weight in asking:
+            weight.requires_grad_(True)
