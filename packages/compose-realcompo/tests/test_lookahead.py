@@ -46,9 +46,8 @@ def test_nothing_after_the_last_heard_layer_runs(models, x_t):
     (first, _) = [branch.listener for branch in branches(models, factor=2)]
     ran = []
     last = first.unet.conv_out.register_forward_hook(lambda *_: ran.append("out"))
-    coarse = (
-        first.unet.up_blocks[0].attentions[1].register_forward_hook(lambda *_: ran.append("u"))
-    )
+    after = first.unet.up_blocks[1].resnets[0]
+    fine = after.register_forward_hook(lambda *_: ran.append("fine"))
     listen([first], x_t, LEVEL)
     last.remove()
     fine.remove()

@@ -23,7 +23,15 @@ from compose_core.backbones import Model
 from compose_core.errors import WeightsError
 from compose_realcompo.grounding import GatedUNet
 
-__all__ = ["FORMAT", "INDEX", "add_gates", "gated_unet", "hearing_boxes", "new_tensors"]
+__all__ = [
+    "FORMAT",
+    "INDEX",
+    "add_gates",
+    "base_named",
+    "gated_unet",
+    "hearing_boxes",
+    "new_tensors",
+]
 
 FORMAT = 1
 INDEX = "gligen.json"
@@ -91,6 +99,15 @@ def add_gates(model: Model, folder: Path) -> Model:
     moved = {name: value.to(weight) for name, value in tensors.items()}
     unet.load_state_dict(moved, strict=False, assign=True)
     return _with_unet(model, unet.eval().requires_grad_(False))
+
+
+def base_named(folder: Path) -> str:
+    """The id of the model that gated layers were trained on; "" if they do not say.
+
+    Raises:
+        WeightsError: The folder holds none.
+    """
+    return str(_read(folder / INDEX).get("base", ""))
 
 
 def hearing_boxes(model: Model) -> Model:

@@ -1,0 +1,204 @@
+"""`compose run SCENE --method realcompo`: a scene with places becomes a balance of two models.
+
+The fidelity model is the base model of the run and hears the prompt; the spatially aware one also
+hears where things are. Both are asked at every step once the spatial one has laid out the picture,
+and the balancer decides pixel by pixel whom to believe.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, cast, final
+
+import torch
+from torch import nn
+
+from compose_core.denoiser import Bound, Denoiser, Guided
+from compose_core.encoded import Encoded
+from compose_core.errors import UsageError
+from compose_core.method import Method, Plan, latent_shape, too_long
+from compose_core.noise import Generators
+from compose_core.scene import Scene
+from compose_core.scene.remarks import doubled
+from compose_realcompo.balancer import Balancer
+from compose_realcompo.controls import Control
+from compose_realcompo.options import RATE, Options
+from compose_realcompo.planner import Told, branch, told
+from compose_realcompo.regions import Shape
+from compose_realcompo.sides import Side, check_same_latents, load_fidelity, load_spatial
+from compose_realcompo.tokens import Absent
+from compose_realcompo.variant import Name, Variant
+from compose_realcompo.variant import variant as variant_of
+
+if TYPE_CHECKING:
+    from compose_core.backbones import Model
+
+__all__ = ["LAYOUT", "RealCompoMethod"]
+
+LAYOUT = "gligen-tiny"
+"""The gated layers of `sd-tiny`, the model that `compose run` takes by default."""
+
+Weights = str | os.PathLike[str]
+
+
+@final
+class RealCompoMethod(Method):
+    """RealCompo over the layers of a scene.
+
+    Args:
+        layout: The spatially aware model: an id of the zoo or a folder, with gated layers for a
+            base model, a whole GLIGEN model, or a ControlNet for the model of the run.
+        fidelity: More text-to-image models beside that of the run, or instead of it with
+            `instead=True`.
+        instead: Whether the model of the run has no part of its own.
+        variant: What the paper or the published code does; see `compose_realcompo.variant`.
+        rate: Updating rate of the shares per latent pixel; see `Options`.
+        start: Share of the steps (t0) during which the spatial model is alone.
+        dynamic: Whether shares move; without, every model keeps its equal share.
+        update_every: See `Options`.
+        lagged: See `Options`.
+        guided_lookahead: See `Options`.
+        absent: What becomes of a phrase that the prompt of the scene does not hold.
+        control: What the ControlNet follows, where the spatial model is one.
+        shape: Whether segments are heard as their bounding boxes or as they are.
+        padding: Around groups of keypoints, as a share of the canvas.
+        factor: How many times coarser than the latents the attention is that is listened to.
+
+    The weight of a layer multiplies its part of the loss; 0 takes it out of the scene.
+
+    Raises:
+        UsageError: An option makes no sense.
+    """
+
+    name: ClassVar[str] = "realcompo"
+    summary: ClassVar[str] = "realistic and spatially aware models balanced by pixel (RealCompo)"
+    accepts: ClassVar[frozenset[str]] = frozenset(
+        {"prompt", "negative", "box", "mask", "keypoints", "segments", "weight"}
+    )
+
+    def __init__(
+        self,
+        layout: Weights = LAYOUT,
+        fidelity: Sequence[Weights] = (),
+        *,
+        instead: bool = False,
+        variant: Name | Variant = "paper",
+        rate: float = RATE,
+        start: float = 0.4,
+        dynamic: bool = True,
+        update_every: int = 1,
+        lagged: bool = False,
+        guided_lookahead: bool = False,
+        absent: Absent = "append",
+        control: Control = "keypoints",
+        shape: Shape = "box",
+        padding: float = 0.0,
+        factor: int | None = None,
+    ) -> None:
+        if instead and not fidelity:
+            raise UsageError(
+                "nobody is left for fidelity", got="instead=True", expected="a fidelity model"
+            )
+        self.layout, self.fidelity, self.instead = layout, tuple(fidelity), instead
+        self.options = Options(
+            variant=variant_of(variant),
+            rate=rate,
+            start=start,
+            dynamic=dynamic,
+            update_every=update_every,
+            lagged=lagged,
+            guided_lookahead=guided_lookahead,
+        )
+        self.absent: Absent = absent
+        self.control: Control = control
+        self.shape: Shape = shape
+        self.padding, self.factor = padding, factor
+        self._held: _Held | None = None
+
+    @property
+    def adapters(self) -> tuple[Weights, ...]:
+        """The spatial model, and the fidelity models beside that of the run."""
+        return (self.layout, *self.fidelity)
+
+    @torch.no_grad()
+    def plan(
+        self,
+        scene: Scene,
+        model: Model,
+        *,
+        device: torch.device | str,
+        generator: Generators,
+        guidance: float,
+        steps: int,
+    ) -> Plan:
+        """See `Method.plan`.
+
+        Raises:
+            SceneError: The canvas does not fit the model.
+            UsageError: There are too many boxes, or a phrase is not in the prompt and that is to
+                be refused.
+            WeightsError: A model is missing, damaged, or speaks of other latents.
+        """
+        shape = latent_shape(scene, model)
+        said = told(scene, absent=self.absent, padding=self.padding)
+        remarks = [*said.remarks, *doubled(scene)]
+        if not said.regions:
+            remarks.append("no layer says where it is: the text-to-image model draws alone")
+            alone = _text_alone(model, said, guidance, device)
+            return Plan(denoiser=alone, shape=shape, warnings=tuple(dict.fromkeys(remarks)))
+        sides = self._sides(model, device)
+        found = [
+            branch(
+                side,
+                said,
+                shape[1:],
+                guidance=guidance,
+                variant=self.options.variant,
+                control=self.control,
+                shape=self.shape,
+                padding=self.padding,
+                factor=self.factor,
+                device=device,
+            )
+            for side in sides
+        ]
+        for heard in found:
+            remarks += heard.remarks
+        for text in {id(side.model.text): side.model.text for side in sides}.values():
+            remarks += too_long((said.prompt, said.negative), text)
+        balancer = Balancer([heard.branch for heard in found], self.options)
+        return Plan(denoiser=balancer, shape=shape, warnings=tuple(dict.fromkeys(remarks)))
+
+    def _sides(self, model: Model, device: torch.device | str) -> tuple[Side, ...]:
+        """The models, the spatial one last; the same objects for every scene."""
+        unet = cast(nn.Module, model.components["unet"])
+        kept = self._held
+        if kept is None or kept.unet is not unet or kept.device != torch.device(device):
+            sides: list[Side] = [] if self.instead else [Side("text", model, "text")]
+            for n, given in enumerate(self.fidelity, 2 - self.instead):
+                name = "text" if n == 1 else f"text {n}"
+                sides.append(Side(name, load_fidelity(given, model, device), "text"))
+            spatial, hears = load_spatial(self.layout, model, device)
+            sides.append(Side("layout", spatial, hears))
+            for side in sides[:-1]:
+                check_same_latents(side.model, spatial, (side.name, "layout"))
+            kept = _Held(unet, torch.device(device), tuple(sides))
+            self._held = kept
+        return kept.sides
+
+
+class _Held(NamedTuple):
+    """What was loaded last, and for what."""
+
+    unet: nn.Module
+    device: torch.device
+    sides: tuple[Side, ...]
+
+
+def _text_alone(model: Model, said: Told, guidance: float, device: torch.device | str) -> Denoiser:
+    cond, uncond = (
+        Bound(model.network, Encoded(text=model.text.encode(text)["text"].to(device)))
+        for text in (said.prompt, said.negative)
+    )
+    return cond if guidance == 1 else Guided(cond, uncond, guidance)

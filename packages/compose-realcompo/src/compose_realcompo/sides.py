@@ -1,0 +1,155 @@
+"""The models of a balance: found, loaded, and checked to speak of the same latents."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, cast
+
+import torch
+from diffusers.models.controlnets.controlnet import ControlNetModel
+from torch import Tensor, nn
+
+from compose_core import zoo
+from compose_core.backbones import ControlledUNet, Model, load_model
+from compose_core.errors import WeightsError
+from compose_realcompo.gated import INDEX, add_gates, base_named, hearing_boxes
+
+__all__ = ["Hears", "Side", "check_same_latents", "load_fidelity", "load_spatial"]
+
+Hears = Literal["text", "boxes", "control"]
+"""What a model is told of places: nothing, boxes with phrases, or a picture of conditions."""
+
+_DRIFT = 0.2
+"""How far apart two decodings of the same latent may be, relative to their size, and still be
+called the same: decoders that were tuned further differ a little."""
+
+
+class Side(NamedTuple):
+    """One model of a balance.
+
+    Attributes:
+        name: What traces call it.
+        model: Its network, text encoder and codec.
+        hears: What it is told of places.
+    """
+
+    name: str
+    model: Model
+    hears: Hears
+
+
+def load_fidelity(given: str | os.PathLike[str], like: Model, device: torch.device | str) -> Model:
+    """A text-to-image model by its id in the zoo or its folder, in the dtype of another."""
+    return load_model(zoo.resolve(given), _dtype(like), device, id=str(given))
+
+
+def load_spatial(
+    given: str | os.PathLike[str], model: Model, device: torch.device | str
+) -> tuple[Model, Hears]:
+    """The spatially aware model.
+
+    Args:
+        given: Id in the zoo or folder: gated layers beside their base, a whole GLIGEN model, or a
+            ControlNet for `model`.
+        model: The base model of the run; used as the base where the weights are made for it.
+        device: Where it goes.
+
+    Raises:
+        WeightsError: It is none of these, is damaged, or was made for another model.
+    """
+    folder = zoo.resolve(given)
+    if (folder / INDEX).exists():
+        named = base_named(folder)
+        base = model if named in ("", model.id) else load_fidelity(named, model, device)
+        return add_gates(base, folder), "boxes"
+    if (folder / "model_index.json").exists():
+        return hearing_boxes(load_model(folder, _dtype(model), device, id=str(given))), "boxes"
+    if (folder / "config.json").exists():
+        return _controlled(folder, model, device), "control"
+    raise WeightsError(
+        f"{folder} holds no spatially aware model",
+        got=", ".join(sorted(path.name for path in folder.iterdir())[:6]) or "nothing",
+        expected=f"{INDEX}, a GLIGEN model with model_index.json, or a ControlNet",
+    )
+
+
+def check_same_latents(first: Model, second: Model, names: tuple[str, str]) -> None:
+    """Refuse to blend predictions of latents that do not mean the same.
+
+    Raises:
+        WeightsError: Shapes, scales or decoders differ; the message says which.
+    """
+    if first.codec is second.codec or first.components["vae"] is second.components["vae"]:
+        return
+    settings = [
+        {
+            "channels": model.codec.channels,
+            "pixels per cell": model.codec.factor,
+            "scaling_factor": config.get("scaling_factor", 1.0),
+            "shift_factor": config.get("shift_factor") or 0.0,
+        }
+        for model in (first, second)
+        for config in [cast(Any, model.components["vae"]).config]
+    ]
+    wrong = [key for key in settings[0] if settings[0][key] != settings[1][key]]
+    if not wrong:
+        a, b = (_decoded(model) for model in (first, second))
+        drift = float((a - b).norm() / a.norm())
+        if drift <= _DRIFT:
+            return
+        wrong = [f"what a latent looks like (decodings differ by {drift:.0%})"]
+    got = "; ".join(
+        f"{name}: " + ", ".join(f"{key} = {found.get(key, 'its own')}" for key in wrong)
+        for name, found in zip(names, settings, strict=True)
+    )
+    raise WeightsError(
+        "these models cannot be balanced: their latents differ",
+        got=got,
+        expected="autoencoders of the same latents",
+        remedy="choose models that were tuned from the same base",
+    )
+
+
+@torch.no_grad()
+def _decoded(model: Model) -> Tensor:
+    weight = next(cast(nn.Module, model.components["vae"]).parameters())
+    generator = torch.Generator().manual_seed(0)
+    latent = torch.randn(1, model.codec.channels, 8, 8, generator=generator)
+    return model.codec.decode(latent.to(weight)).float().cpu()
+
+
+def _controlled(folder: Path, model: Model, device: torch.device | str) -> Model:
+    unet = model.components["unet"]
+    try:
+        control = cast(Any, ControlNetModel).from_pretrained(
+            folder, torch_dtype=_dtype(model), use_safetensors=True, local_files_only=True
+        )
+    except Exception as error:  # the library raises nearly anything on damaged files
+        first = str(error).splitlines()[0] if str(error) else ""
+        raise WeightsError(
+            f"the ControlNet in {folder} cannot be loaded",
+            got=f"{type(error).__name__}: {first}",
+            expected="config and safetensors of a ControlNetModel",
+        ) from error
+    control = control.to(device).eval().requires_grad_(False)
+    for key in ("in_channels", "cross_attention_dim", "block_out_channels"):
+        found, wanted = control.config[key], cast(Any, unet).config[key]
+        if _plain(found) != _plain(wanted):
+            raise WeightsError(
+                "the ControlNet was made for another model",
+                got=f"{key} = {found}",
+                expected=f"{key} = {wanted}",
+            )
+    kind = cast(Any, model.network).prediction_type
+    network = ControlledUNet(unet, control, model.schedule, kind).eval()
+    return replace(model, network=network)
+
+
+def _dtype(model: Model) -> torch.dtype:
+    return next(cast(nn.Module, model.components["unet"]).parameters()).dtype
+
+
+def _plain(value: object) -> object:
+    return tuple(cast("list[object]", value)) if isinstance(value, list) else value
