@@ -198,9 +198,12 @@ def _strip(gallery: Gallery) -> bytes:
 
 
 def _all_files(run: Run) -> dict[str, str]:
-    """Those of the model, and those of the method's adapter."""
-    added = {} if run.adapter is None else files_of(run.adapter)
-    return files_of(run.weights) | {f"adapter/{name}": value for name, value in added.items()}
+    """Those of the model, and those of the method's adapters."""
+    found = files_of(run.weights)
+    for i, folder in enumerate(run.adapters):
+        part = f"adapter-{i + 1}" if i else "adapter"
+        found |= {f"{part}/{name}": value for name, value in files_of(folder).items()}
+    return found
 
 
 def files_of(folder: Path) -> dict[str, str]:

@@ -8,7 +8,13 @@ import pytest
 from compose_benchmarks import measure
 from compose_benchmarks.baselines.controlnet import ControlNetMethod
 from compose_benchmarks.runner import make, prepare
+from compose_core import zoo
 from compose_core.errors import UsageError
+from compose_core.method import find
+
+ADAPTED = (
+    "cnc", "cnc-canny", "controlnet", "controlnet-pasted", "t2i-adapter", "uni-controlnet",
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -22,7 +28,7 @@ def usual(monkeypatch, adapters):
 def test_pictures_of_a_baseline_are_made(job, usual):
     run = prepare(job(suite="cnc-ordering", method="controlnet", n=3))
     make(run)
-    assert run.missing() == [] and run.adapter == usual
+    assert run.missing() == [] and run.adapters == (usual,)
 
 
 def test_another_adapter_is_another_run(job, usual, monkeypatch, tmp_path):
@@ -56,6 +62,12 @@ def test_the_record_lists_the_files_of_the_adapter(job, usual):
     assert "adapter/config.json" in names and "unet/config.json" in names
     bare = prepare(job(suite="cnc-depth", method="plain", n=1))
     assert not any(name.startswith("adapter/") for name in measure._all_files(bare))
+
+
+@pytest.mark.parametrize("name", ADAPTED)
+def test_methods_with_adapters_name_them(name):
+    (adapter,) = find(name)().adapters
+    assert adapter in zoo.known()
 
 
 def test_a_missing_adapter_is_told_before_anything_is_made(job, monkeypatch):

@@ -9,6 +9,8 @@ import torch
 from compose_cnc.method import ADAPTER, CnCMethod
 from compose_core import zoo
 from compose_core.pipeline import ComposePipeline
+from compose_core.run import load_record, run_scene
+from compose_core.run.execute import locate_model
 from compose_core.scene import load_scene
 
 SCENE = Path(__file__).parents[3] / "examples" / "lava-and-snow.toml"
@@ -66,6 +68,11 @@ def test_the_ball_is_red_in_front_of_a_block_that_is_not(draw, places):
     ball, before, block = places
     assert redness(picture, ball) > 0.3 and redness(picture, before) > 0.3
     assert abs(redness(picture, block)) < 0.1 and picture[block > 0.5].mean() > 0.5
+
+
+def test_the_picture_remembers_the_adapter(tmp_path):
+    (path,) = run_scene(load_scene(SCENE), method="cnc", steps=1, device="cpu", out=tmp_path)
+    assert load_record(path).adapters == {ADAPTER: locate_model(ADAPTER)[1]}
 
 
 def test_without_exemplars_nothing_makes_it_red(draw, places):

@@ -304,6 +304,12 @@ def test_what_an_adapter_cannot_see_is_said(scene, plan, adapter):
     assert any("depth is not used" in x for x in plan(scene(LAVA), adapter=deaf).warnings)
 
 
+def test_it_names_its_adapter_for_the_record(adapter, adapter_folder):
+    assert CnCMethod().adapters == ("cnc-tiny",)
+    assert CnCMethod(adapter_folder).adapters == (adapter_folder,)
+    assert CnCMethod(adapter).adapters == (), "what was handed over has no name"
+
+
 def test_an_adapter_is_loaded_from_its_folder(scene, plan, ask, adapter_folder):
     want = ask(plan(scene(LAVA, SNOW)))
     assert torch.equal(ask(plan(scene(LAVA, SNOW), adapter=adapter_folder)), want)

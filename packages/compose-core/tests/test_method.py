@@ -76,3 +76,30 @@ def test_a_canvas_off_the_grid_offers_the_nearest():
     assert method.latent_shape(build({**scene, "canvas": [64, 32]}), Model()) == (4, 8, 16)
     with pytest.raises(SceneError, match=r"\[64, 32\]"):
         method.latent_shape(build({**scene, "canvas": [65, 33]}), Model())
+
+
+class Cutting:
+    """Reads ten characters."""
+
+    def cut(self, prompt):
+        return prompt[10:]
+
+
+def test_what_a_text_encoder_cuts_is_told_once_for_each_owner():
+    lines = list(method.too_long(["short", "a red sphere", "a red sphere"], Cutting()))
+    assert lines == ["a prompt is too long; this end is not seen: 're'"]
+    layers = [
+        {"name": "a", "prompt": "a blue cone", "negative": "a grey cone"},
+        {"name": "b", "prompt": "a blue cone"},
+        {"name": "c", "box": [0, 0, 1, 1]},
+    ]
+    scene = build({"version": 1, "canvas": [8, 8], "prompt": "toys on grass", "layers": layers})
+    assert list(method.too_long(scene, Cutting())) == [
+        "a prompt of the scene is too long; this end is not seen: 'ass'",
+        "a prompt of layer 'a' is too long; this end is not seen: 'e'",
+        "a prompt of layer 'b' is too long; this end is not seen: 'e'",
+    ]
+
+
+def test_a_method_adds_no_weights_unless_it_says_so():
+    assert RegionalMethod().adapters == ()

@@ -38,6 +38,11 @@ class CannyMethod(Method):
         self.adapter = adapter
         self._inner = CnCMethod(adapter, **{"cut": False, **options})
 
+    @property
+    def adapters(self) -> tuple[str | os.PathLike[str], ...]:
+        """See `CnCMethod.adapters`."""
+        return self._inner.adapters
+
     def plan(
         self,
         scene: Scene,

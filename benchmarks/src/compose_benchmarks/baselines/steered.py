@@ -16,7 +16,7 @@ from compose_core import zoo
 from compose_core.denoiser import Bound, Guided, Network
 from compose_core.encoded import Encoded
 from compose_core.errors import WeightsError
-from compose_core.method import Method, Plan, latent_shape
+from compose_core.method import Method, Plan, latent_shape, too_long
 from compose_core.noise import Generators
 from compose_core.scene import Scene
 from compose_core.scene.remarks import doubled
@@ -54,6 +54,11 @@ class Steered(Method):
         self.merge: Merge = merge
         self._held: tuple[nn.Module, str, Network] | None = None
 
+    @property
+    def adapters(self) -> tuple[str | os.PathLike[str], ...]:
+        """The one adapter."""
+        return (self.adapter,)
+
     @torch.no_grad()
     def plan(
         self,
@@ -82,8 +87,7 @@ class Steered(Method):
         ]
         bound = [Bound(network, x) for x in self.prepared(network, given, shape[1:])]
         denoiser = Guided(bound[0], bound[1], guidance) if len(bound) == 2 else bound[0]
-        cuts = dict.fromkeys(cut for text in sides if (cut := model.text.cut(text)))
-        lines = [f"a prompt is too long; its end is not seen: {cut!r}" for cut in cuts]
+        lines = too_long(sides, model.text)
         return Plan(denoiser=denoiser, shape=shape, warnings=(*lines, *doubled(scene)))
 
     @abstractmethod

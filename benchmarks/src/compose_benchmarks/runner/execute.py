@@ -107,7 +107,7 @@ class Run:
         weights: Folder of the model.
         method: The method.
         items_sha256: Hash of the items.
-        adapter: Folder of the method's adapter, if it has one.
+        adapters: Folders of what the method adds to the model.
     """
 
     job: Job
@@ -117,7 +117,7 @@ class Run:
     weights: Path
     method: type[Method]
     items_sha256: str
-    adapter: Path | None = None
+    adapters: tuple[Path, ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -192,9 +192,7 @@ def prepare(job: Job) -> Run:
     suite, method = find_suite(job.suite), find_method(job.method)
     check_writable(job.out)
     weights, sha256 = locate_model(job.model)
-    # What a method adds to the model it names by an attribute; see `compose_cnc.method`.
-    named = getattr(method(), "adapter", None)
-    adapter, adapter_sha256 = (None, "") if named is None else locate_model(named)
+    added = [locate_model(name) for name in method().adapters]
     items = suite.items(job.n)
     spec = Spec(
         suite=suite.name,
@@ -211,7 +209,7 @@ def prepare(job: Job) -> Run:
         threads=job.threads,
         device=job.device.partition(":")[0],
         sources_sha256=making(method),
-        adapter_sha256=adapter_sha256,
+        adapter_sha256="+".join(sha256 for _, sha256 in added),
     )
     return Run(
         job=job,
@@ -221,7 +219,7 @@ def prepare(job: Job) -> Run:
         weights=weights,
         method=method,
         items_sha256=digest(items),
-        adapter=adapter,
+        adapters=tuple(folder for folder, _ in added),
     )
 
 

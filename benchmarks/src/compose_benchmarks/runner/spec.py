@@ -32,7 +32,8 @@ class Spec:
         threads: Threads of each process on the CPU.
         device: Kind of device: cpu, cuda, mps.
         sources_sha256: Hash of the code that makes the pictures.
-        adapter_sha256: Hash over the files of the method's adapter; "" where it has none.
+        adapter_sha256: Hash over the files of the method's adapter; "" where it has none, several
+            joined by "+".
     """
 
     suite: str

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple, cast, final
 import torch
 from torch import nn
 
-from compose_cnc import looks, prompts
+from compose_cnc import looks
 from compose_cnc.attention import SoftGuidance
 from compose_cnc.folder import Adapter
 from compose_cnc.guidance import CFG
@@ -23,7 +23,7 @@ from compose_cnc.options import Interval, Options, changes, idle
 from compose_cnc.planner import Planner, adapter_for, network_for
 from compose_cnc.regions import Resize
 from compose_core.denoiser import Switched
-from compose_core.method import Method, Plan, latent_shape
+from compose_core.method import Method, Plan, latent_shape, too_long
 from compose_core.noise import Generators
 from compose_core.scene import Scene
 from compose_core.scene.remarks import doubled
@@ -105,6 +105,11 @@ class CnCMethod(Method):
             always_tokens=always_tokens,
         )
 
+    @property
+    def adapters(self) -> tuple[str | os.PathLike[str], ...]:
+        """The adapter; one that was handed over loaded has no name."""
+        return () if isinstance(self.adapter, Adapter) else (self.adapter,)
+
     @torch.no_grad()
     def plan(
         self,
@@ -131,7 +136,7 @@ class CnCMethod(Method):
                 looks.check_exemplars(present)
         adapter, network = self._parts(model, device)
         planner = Planner(self.options, model, adapter, network, shape, device, guidance)
-        remarks = [*prompts.too_long(scene, model.text), *doubled(scene)]
+        remarks = [*too_long(scene, model.text), *doubled(scene)]
         remarks += idle(self.options.intervals, steps)
         parts = [planner.denoiser(present) for _, present in phases]
         starts = [start for start, _ in phases]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -45,8 +44,7 @@ def adapter_for(
     unet = cast(nn.Module, model.components["unet"])
     weight = next(unet.parameters())
     if not isinstance(adapter, Adapter):
-        folder = Path(adapter) if Path(adapter).is_dir() else zoo.resolve(str(adapter))
-        adapter = load_adapter(folder, weight.dtype, device)
+        adapter = load_adapter(zoo.resolve(adapter), weight.dtype, device)
     adapter.check_base(unet, model.codec.factor)
     _check_place(adapter, weight.dtype, torch.device(device))
     return adapter

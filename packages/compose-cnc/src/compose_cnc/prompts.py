@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from compose_core.backbones import TextEncoder
 from compose_core.images import Array, resize
 from compose_core.regional import soften
 from compose_core.scene import Scene, visible
 
-__all__ = ["Said", "VISIBLE", "prompts", "too_long"]
+__all__ = ["Said", "VISIBLE", "prompts"]
 
 VISIBLE = 1e-3
 """Share below which a prompt has no say in a cell."""
@@ -83,15 +82,6 @@ def prompts(
     total = sum((x.share for x in said), base)
     shared = [Said(scene.prompt, scene.negative, scene.negative, base), *said]
     return [x._replace(share=x.share / total) for x in shared]
-
-
-def too_long(scene: Scene, text: TextEncoder) -> Iterator[str]:
-    """One sentence for each prompt that the text encoder cuts."""
-    owners = {"the scene": (scene.prompt, scene.negative)}
-    owners |= {f"layer {x.name!r}": (x.prompt or "", x.negative or "") for x in scene.layers}
-    for owner, texts in owners.items():
-        for cut in filter(None, map(text.cut, texts)):
-            yield f"a prompt of {owner} is too long; this end is not seen: {cut!r}"
 
 
 def _rivals(scene: Scene, name: str, cells: Mapping[str, Tensor]) -> list[str]:

@@ -6,8 +6,9 @@ which keys of a scene it understands, so that nothing that a scene asks for is d
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, ClassVar
@@ -21,7 +22,7 @@ from compose_core.noise import Generators
 from compose_core.scene import Scene
 
 if TYPE_CHECKING:
-    from compose_core.backbones import Model
+    from compose_core.backbones import Model, TextEncoder
 
 __all__ = [
     "GROUP",
@@ -33,6 +34,7 @@ __all__ = [
     "latent_shape",
     "methods",
     "plan_prompts",
+    "too_long",
 ]
 
 GROUP = "compose.methods"
@@ -72,6 +74,14 @@ class Method(ABC):
     summary: ClassVar[str]
     accepts: ClassVar[frozenset[str]]
     needs: ClassVar[frozenset[str]] = frozenset()
+
+    @property
+    def adapters(self) -> tuple[str | os.PathLike[str], ...]:
+        """Weights that it adds to the model: ids in the zoo, or folders; known from its options.
+
+        Records name them with their hashes, as they name the model.
+        """
+        return ()
 
     @abstractmethod
     def plan(
@@ -211,6 +221,23 @@ def plan_prompts(
     used = sides if guidance != 1 else sides[:1]
     bound = [Bound(model.network, model.text.encode(side).to(device)) for side in used]
     denoiser = Guided(bound[0], bound[1], guidance) if len(bound) == 2 else bound[0]
-    cuts = {text: model.text.cut(text) for side in used for text in side}
-    lines = [f"a prompt is too long; its end is not seen: {cut!r}" for cut in cuts.values() if cut]
+    lines = too_long((text for side in used for text in side), model.text)
     return Plan(denoiser=denoiser, shape=shape, warnings=tuple(lines))
+
+
+def too_long(said: Scene | Iterable[str], text: TextEncoder) -> Iterator[str]:
+    """One sentence for each prompt that a text encoder cuts.
+
+    Args:
+        said: Prompts; or a scene, of which prompts and negatives are looked at, layer by layer.
+        text: What reads them.
+    """
+    owned = _owned(said) if isinstance(said, Scene) else {"": said}
+    for owner, prompts in owned.items():
+        for cut in filter(None, dict.fromkeys(map(text.cut, prompts))):
+            yield f"a prompt{owner} is too long; this end is not seen: {cut!r}"
+
+
+def _owned(scene: Scene) -> Mapping[str, tuple[str, str]]:
+    layers = {f" of layer {x.name!r}": (x.prompt or "", x.negative or "") for x in scene.layers}
+    return {" of the scene": (scene.prompt, scene.negative), **layers}

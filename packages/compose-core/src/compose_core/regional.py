@@ -24,7 +24,7 @@ from compose_core.denoiser import Bound, Denoiser, Guided, State, Step, Switched
 from compose_core.errors import UsageError
 from compose_core.evaluate import Answers, Questions
 from compose_core.images import Array
-from compose_core.method import Method, Plan, latent_shape
+from compose_core.method import Method, Plan, latent_shape, too_long
 from compose_core.noise import Generators, normal, normal_like
 from compose_core.prediction import Prediction
 from compose_core.scene import Layer, Scene, visible
@@ -128,7 +128,7 @@ class RegionalMethod(Method):
             shape=shape,
             wrap=wrap,
             warnings=(
-                *_truncations(scene, model),
+                *too_long(scene, model.text),
                 *_unseen(scene, shares),
                 *doubled(scene),
                 *contradicted(scene, _by_name(scene, amodal)),
@@ -349,15 +349,3 @@ def _unseen(scene: Scene, shares: Tensor) -> list[str]:
 
 def _by_name(scene: Scene, amodal: Tensor) -> dict[str, Array]:
     return {x.name: mask.cpu().numpy() for x, mask in zip(scene.ordered, amodal, strict=True)}
-
-
-def _truncations(scene: Scene, model: Model) -> tuple[str, ...]:
-    """One sentence for each prompt that the text encoder cuts."""
-    prompts = {"the scene": [scene.prompt, scene.negative]}
-    prompts |= {f"layer {x.name!r}": [x.prompt or "", x.negative or ""] for x in scene.layers}
-    found: list[str] = []
-    for owner, texts in prompts.items():
-        for text in texts:
-            if cut := model.text.cut(text):
-                found.append(f"a prompt of {owner} is too long; this end is not seen: {cut!r}")
-    return tuple(found)

@@ -10,7 +10,8 @@ import torch
 from PIL import Image
 
 from compose_core.errors import ComposeError, SceneError, UsageError, WeightsError
-from compose_core.run import load_record, remake, run_scene
+from compose_core.regional import RegionalMethod
+from compose_core.run import execute, load_record, remake, run_scene
 from compose_core.run.execute import hash_folder, targets
 from compose_core.run.record import circumstances
 from compose_core.scene import Assets, Layer, Scene
@@ -128,6 +129,53 @@ def test_other_weights_are_reported(tmp_path, model):
         )
     )
     assert any("weights" in line for line in told)
+
+
+@pytest.fixture
+def adapter(tmp_path, monkeypatch):
+    """A folder that the method `regional` now adds to the model."""
+    folder = tmp_path / "adapter"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+
+    class Adapted(RegionalMethod):
+        adapters = (folder,)
+
+    monkeypatch.setattr(execute, "find", lambda name: Adapted)
+    return folder
+
+
+def test_the_record_names_the_adapters_of_the_method(tmp_path, model, adapter):
+    (path,) = paths(a_scene(), model, tmp_path)
+    assert load_record(path).adapters == {str(adapter): hash_folder(adapter)}
+
+
+def test_another_adapter_is_reported(tmp_path, model, adapter):
+    (path,) = paths(a_scene(), model, tmp_path)
+    again = {"out": tmp_path / "b", "load": lambda f, d: FakePipeline()}
+    told = []
+    assert [same for _, same in remake(load_record(path), path, warn=told.append, **again)] == [
+        True
+    ]
+    assert told == []
+    before = hash_folder(adapter)
+    (adapter / "config.json").write_text('{"other": 1}')
+    ((_, same),) = remake(load_record(path), path, warn=told.append, **again)
+    (line,) = told
+    assert f"adapter {adapter}: {before} then" in line and not same
+    with pytest.raises(SceneError, match="adapter"):
+        list(remake(load_record(path), path, strict=True, **again))
+
+
+def test_a_missing_adapter_is_told_before_the_model_is_loaded(tmp_path, model, adapter):
+    (adapter / "config.json").unlink()
+    adapter.rmdir()
+
+    def load(folder, device):
+        raise AssertionError("loaded")
+
+    with pytest.raises(WeightsError, match="no such model folder"):
+        list(run_scene(a_scene(), model=model, out=tmp_path, device="cpu", load=load))
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The record inside a picture comes back as it went in."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -35,6 +36,7 @@ def a_record():
         weights="0" * 64,
         versions=circumstances(),
         threads=2,
+        adapters={"cnc-tiny": "3" * 64},
     )
 
 
@@ -85,9 +87,19 @@ def test_what_changed_is_named():
         weights="1" * 64,
         versions={**record.versions, "torch": "0.1"},
         threads=2,
+        adapters=record.adapters,
     )
     assert [line.split(":")[0] for line in record.changes(other)] == ["weights", "torch"]
     assert record.changes(record) == []
+
+
+def test_another_adapter_is_named():
+    then = replace(a_record(), adapters={"cnc-tiny": "0" * 64, "gone": "2" * 64})
+    now = replace(then, adapters={"cnc-tiny": "1" * 64})
+    assert then.changes(now) == [
+        f"adapter cnc-tiny: {'0' * 64} then, {'1' * 64} now",
+        f"adapter gone: {'2' * 64} then, None now",
+    ]
 
 
 @given(st.data())
@@ -104,9 +116,10 @@ def test_mutated_records_raise_only_our_errors(data):
 
 def test_pictures_from_before_a_setting_was_recorded_are_still_read():
     content = json.loads(text_of(a_record()))
-    del content["max_batch"], content["tile"]
+    del content["max_batch"], content["tile"], content["adapters"]
     record = parse_record(json.dumps(content), "a.png")
     assert record.settings.max_batch == 64 and record.tile is None
+    assert record.adapters == {}
 
 
 class Package:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -121,6 +122,7 @@ def describe(scene: Scene, settings: Settings, folder: Path, weights: str) -> Re
         versions=circumstances(settings.method),
         threads=torch.get_num_threads(),
         tile=limits.tile(scene.canvas, folder),
+        adapters={lasting(x): locate_model(x)[1] for x in find(settings.method)().adapters},
     )
 
 
@@ -175,15 +177,17 @@ def check_method(scene: Scene, name: str, *, strict: bool = False) -> list[str]:
     return check(scene, kind.accepts, kind.needs, name, strict=strict)
 
 
-def locate_model(model: str) -> tuple[Path, str]:
+def locate_model(model: str | os.PathLike[str]) -> tuple[Path, str]:
     """Folder of a model, verified, and the sha256 over its files."""
     folder = zoo.resolve(model)
     return folder, hash_folder(folder)
 
 
-def lasting(model: str) -> str:
+def lasting(model: str | os.PathLike[str]) -> str:
     """The same model from any working directory: ids stay, paths of folders become absolute."""
-    return model if model in zoo.known() else str(Path(model).absolute())
+    if isinstance(model, str) and model in zoo.known():
+        return model
+    return str(Path(model).absolute())
 
 
 def hash_folder(folder: Path) -> str:

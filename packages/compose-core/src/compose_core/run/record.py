@@ -1,8 +1,9 @@
 """The record inside every picture: all that is needed to make it again.
 
 It is JSON in the PNG text chunk ``compose``: the scene with the bytes of its files, the method,
-the model with the hash of its weights, the settings, the versions and the number of threads. There
-is no time and no name of a machine in it, so the same work gives the same bytes.
+the model and the adapters of the method with the hashes of their weights, the settings, the
+versions and the number of threads. There is no time and no name of a machine in it, so the same
+work gives the same bytes.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import io
 import json
 import platform
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib.metadata import PackageNotFoundError, distributions, version
 from pathlib import Path
@@ -77,6 +78,8 @@ class Record:
         versions: of Python and the packages that matter for the bytes.
         threads: number of threads of torch on the CPU.
         tile: side of the tiles in which it is decoded, in latent cells; None: decoded at once.
+        adapters: sha256 over the files of each adapter that the method adds to the model, by its
+            id in the zoo or the absolute path of its folder.
     """
 
     scene: Scene
@@ -85,6 +88,7 @@ class Record:
     versions: Mapping[str, str]
     threads: int
     tile: int | None = None
+    adapters: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def changes(self, other: Record) -> list[str]:
         """What differs in the circumstances: reasons why bytes may differ too."""
@@ -92,12 +96,16 @@ class Record:
             "weights": (self.weights, other.weights),
             "threads": (self.threads, other.threads),
             "tile": (self.tile, other.tile),
-            **{
-                name: (self.versions.get(name), other.versions.get(name))
-                for name in sorted({*self.versions, *other.versions})
-            },
+            **_pairs("adapter ", self.adapters, other.adapters),
+            **_pairs("", self.versions, other.versions),
         }
         return [f"{name}: {a} then, {b} now" for name, (a, b) in pairs.items() if a != b]
+
+
+def _pairs(
+    kind: str, then: Mapping[str, str], now: Mapping[str, str]
+) -> dict[str, tuple[str | None, str | None]]:
+    return {f"{kind}{name}": (then.get(name), now.get(name)) for name in sorted({*then, *now})}
 
 
 def circumstances(method: str | None = None) -> dict[str, str]:
@@ -136,6 +144,7 @@ def content(record: Record) -> dict[str, Any]:
         "versions": dict(record.versions),
         "threads": record.threads,
         "tile": record.tile,
+        "adapters": dict(record.adapters),
     }
 
 
@@ -179,12 +188,12 @@ def parse_record(text: str, source: str) -> Record:
         raise _damaged(source, error) from error
     if not isinstance(read, dict) or cast("dict[str, Any]", read).get("format") != FORMAT:
         raise _damaged(source, f"no record of format {FORMAT}")
-    # Pictures made before these two were recorded.
-    found: dict[str, Any] = {"max_batch": MAX_BATCH, "tile": None, **read}
+    # Pictures made before these three were recorded.
+    found: dict[str, Any] = {"max_batch": MAX_BATCH, "tile": None, "adapters": {}, **read}
     parts = {
         "scene": dict, "files": dict, "method": str, "model": str, "seed": int, "steps": int,
         "guidance": (int, float), "device": str, "weights": str, "versions": dict, "threads": int,
-        "max_batch": int, "tile": (int, NoneType),
+        "max_batch": int, "tile": (int, NoneType), "adapters": dict,
     }  # fmt: skip
     for key, kind in parts.items():
         if not isinstance(found.get(key), kind):
@@ -197,6 +206,7 @@ def parse_record(text: str, source: str) -> Record:
         versions=found["versions"],
         threads=found["threads"],
         tile=found["tile"],
+        adapters=found["adapters"],
     )
 
 
