@@ -274,6 +274,28 @@ def test_what_is_missing_is_said(run):
     assert any("no exemplar_bg" in x for x in run(**{**ALL, "exemplar_bg": None})[1])
     assert any("no exemplar_fg" in x for x in run(**{**ALL, "exemplar_fg": None})[1])
     assert run(exemplar_bg=SNOW)[1] == []
+    black = (DISC > 0.5).astype(np.uint8)  # zeros and ones, where white is 255
+    assert any("nearly black" in x for x in run(**{**ALL, "mask": black})[1])
+    assert run(depth_bg=GROUND, interval=(0.9, 0.95))[1][:1] == [
+        "no step falls into the interval of depth: it is heard in none of 2"
+    ]
+
+
+def test_of_depth_that_is_off_nothing_is_said(run):
+    assert run(depth_bg=1 - GROUND, strength=0.0, interval=(0.9, 0.95))[1] == []
+
+
+@pytest.mark.parametrize("name", ["exemplar_bg", "depth_bg", "mask"])
+def test_a_picture_that_cannot_be_read_is_named(run, name):
+    stream = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8)
+    Image.fromarray(noise).save(stream, "PNG")
+    cut = Image.open(io.BytesIO(stream.getvalue()[:2000]))
+    with pytest.raises(ShapeError, match=f"{name} cannot be read"):
+        run(**{**ALL, name: cut})
+    odd = Image.fromarray(noise).convert("LA").convert("La")
+    with pytest.raises(ShapeError, match=f"{name} is of a kind"):
+        run(**{**ALL, name: odd})
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,9 @@ from compose_core.errors import ShapeError, UsageError
 
 __all__ = ["Given", "Kind", "Rows"]
 
+_BLACK = 0.02
+"""What no mask stays below that was meant; zeros and ones in 8 bit do."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Given:
@@ -92,6 +95,8 @@ class Rows:
         for i in range(self.count):
             of = f" of picture {i + 1}" if self.count > 1 else ""
             fg, bg, mask = self.fg[i], self.bg[i], self.masks[i]
+            if not self.strength[i]:  # as without depth
+                fg = bg = None
             if (fg is None) != (bg is None):
                 missing = "depth_fg" if fg is None else "depth_bg"
                 found.append(f"no {missing}{of}: zeros are used, which leave it open")
@@ -103,6 +108,11 @@ class Rows:
                 found.append(f"no {missing}{of}: what was learned for a missing one is heard")
             if mask is not None and float(mask.min()) >= 1:
                 found.append(f"the mask{of} is white everywhere: the background is not seen")
+            if mask is not None and float(mask.max()) < _BLACK:
+                found.append(
+                    f"the mask{of} is nearly black, {float(mask.max()):.2g} at most: white is 255 "
+                    "in 8 bit, 1 in floating point"
+                )
             area = None if mask is None else mask.numpy()
             guesses = {
                 "depth_fg": "" if fg is None or area is None else inverted(fg.numpy(), area),

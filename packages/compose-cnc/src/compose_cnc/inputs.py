@@ -87,7 +87,7 @@ def as_exemplar(given: Any, name: str) -> Tensor:
     if getattr(given, "ndim", 0) == 1:
         return _embedding(given, name)
     if isinstance(given, Image.Image) and given.mode not in _WIDE:
-        clear = ImageOps.exif_transpose(given).convert("RGBA")
+        clear = _converted(ImageOps.exif_transpose(_read(given, name)), name)
         given = Image.alpha_composite(Image.new("RGBA", clear.size, "white"), clear).convert("RGB")
     values = _values(given, name)
     values = values[..., None] if values.ndim == 2 else values
@@ -144,7 +144,8 @@ def _values(given: Any, name: str) -> NDArray[np.float32]:
         given = (given.movedim(0, -1) if given.dim() == 3 else given).detach().cpu()
         given = (given.float() if given.is_floating_point() else given).numpy()
     if isinstance(given, Image.Image):
-        given = np.asarray(given if given.mode in _PLAIN else given.convert("RGBA"))
+        given = _read(given, name)
+        given = np.asarray(given if given.mode in _PLAIN else _converted(given, name))
     if not isinstance(given, np.ndarray) or given.ndim not in (2, 3) or given.dtype.kind in "OUSc":
         raise ShapeError(
             f"{name} is no picture",
@@ -154,6 +155,27 @@ def _values(given: Any, name: str) -> NDArray[np.float32]:
     numbers = cast("NDArray[Any]", given)
     white = {"u1": 255.0, "u2": 65535.0}.get(numbers.dtype.str[1:], 1.0)
     return numbers.astype(np.float32) / np.float32(white)
+
+
+def _read(given: Image.Image, name: str) -> Image.Image:
+    """The same picture, all of its pixels read: files are opened long before that."""
+    try:
+        given.load()
+    except (OSError, ValueError, SyntaxError) as error:
+        raise ShapeError(
+            f"{name} cannot be read", got=f"{type(error).__name__}: {error}"
+        ) from error
+    return given
+
+
+def _converted(given: Image.Image, name: str) -> Image.Image:
+    """The picture as RGBA."""
+    try:
+        return given.convert("RGBA")
+    except ValueError as error:
+        raise ShapeError(
+            f"{name} is of a kind of picture that has no colours", got=f"mode {given.mode}"
+        ) from error
 
 
 def _checked(check: Any, values: NDArray[np.float32], name: str) -> Tensor:

@@ -14,7 +14,7 @@ from compose_cnc.regions import Resize
 from compose_core.errors import UsageError
 from compose_core.scene import Scene
 
-__all__ = ["Interval", "Options", "changes", "check_factor", "check_interval", "idle"]
+__all__ = ["Interval", "Options", "changes", "check_factor", "check_interval", "idle", "is_idle"]
 
 _ROUNDING = 1e-6
 """As `Switched` rounds the number of a step."""
@@ -95,12 +95,18 @@ def changes(scene: Scene, intervals: Mapping[str, Interval]) -> list[tuple[float
 
 
 def idle(intervals: Mapping[str, Interval], steps: int) -> list[str]:
-    """One sentence for each interval that none of `steps` steps falls into."""
+    """One sentence for each interval of a layer that none of `steps` steps falls into."""
     return [
         f"no step falls into the interval of layer {name!r}: it takes part in none of {steps}"
-        for name, (start, stop) in intervals.items()
-        if not any(start * steps <= i + _ROUNDING < stop * steps for i in range(steps))
+        for name, interval in intervals.items()
+        if is_idle(interval, steps)
     ]
+
+
+def is_idle(interval: Interval, steps: int) -> bool:
+    """Whether none of `steps` steps falls into an interval."""
+    start, stop = interval
+    return not any(start * steps <= i + _ROUNDING < stop * steps for i in range(steps))
 
 
 def check_factor(what: str, value: object) -> None:

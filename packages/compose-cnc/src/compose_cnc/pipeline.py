@@ -30,14 +30,14 @@ from compose_cnc.inputs import Pictures
 from compose_cnc.method import CnCMethod
 from compose_cnc.model import GlobalFuser, LocalFuser
 from compose_cnc.network import CnCNetwork
-from compose_cnc.options import Interval, Options, check_interval
+from compose_cnc.options import Interval, Options, check_interval, is_idle
 from compose_cnc.planner import adapter_for, network_for, ready
 from compose_cnc.regions import Resize
 from compose_core.backbones import Model
 from compose_core.denoiser import Bound, Denoiser, Switched
 from compose_core.encoded import Encoded
 from compose_core.errors import UsageError
-from compose_core.method import Method, Plan
+from compose_core.method import Method, Plan, too_long
 from compose_core.noise import Generators
 from compose_core.pipeline import ComposePipeline, ComposePipelineOutput, checks, request
 from compose_core.scene import Scene, build
@@ -259,7 +259,9 @@ class CnCPipeline(ComposePipeline):
         )
         return super().__call__(
             stand_in,
-            method=_Planned(rows, texts, num_images_per_prompt, self.adapter, how, interval),
+            method=_Planned(
+                rows, texts, num_images_per_prompt, self.adapter, how, (interval[0], interval[1])
+            ),
             guidance_scale=guidance_scale,
             num_images_per_prompt=len(texts) * num_images_per_prompt,
             generator=request.generators(generator, prompt),
@@ -285,7 +287,7 @@ class _Planned(Method):
         interval: Interval,
     ) -> None:
         self.rows, self.texts, self.each, self.adapter = rows, texts, each, adapter
-        self.how, self.interval = how, tuple(interval)
+        self.how, self.interval = how, interval
 
     def plan(
         self,
@@ -324,10 +326,11 @@ class _Planned(Method):
         groups = self.rows.groups()
         parts = [within(kind, rows) for kind, rows in groups.items()]
         each = [[i * self.each + n for i in x for n in range(self.each)] for x in groups.values()]
-        cuts = dict.fromkeys(
-            cut for pair in self.texts for cut in map(model.text.cut, pair) if cut
-        )
-        lines = [f"a prompt is too long; its end is not seen: {cut!r}" for cut in cuts]
+        lines = [*too_long((text for pair in self.texts for text in pair), model.text)]
+        if is_idle(self.interval, steps) and any(kind.deep for kind in groups):
+            lines.append(
+                f"no step falls into the interval of depth: it is heard in none of {steps}"
+            )
         return Plan(
             denoiser=parts[0] if len(parts) == 1 else Grouped(parts, each),
             shape=shape,
