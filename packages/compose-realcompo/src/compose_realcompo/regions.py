@@ -106,7 +106,7 @@ def _cells(coverage: Array) -> Tensor:
     most = float(values.max())
     if most <= 0:
         return torch.zeros_like(values)
-    return (values >= min(0.5, most - 1e-6)).float()
+    return (values >= min(0.5, 0.999 * most)).float()
 
 
 def _around(there: NDArray[np.bool_]) -> Box | None:

@@ -41,7 +41,7 @@ def tiny_gated(folder: Path, base: Path, seed: int = 0, gate: float = 0.3) -> Pa
         tensors[name] = torch.full(value.shape, gate) if "alpha" in name else drawn
     folder.mkdir(parents=True, exist_ok=True)
     save_file(tensors, folder / "gligen.safetensors")
-    index = {"format": 1, "base": base.name, "attention_type": "gated"}
+    index = {"format": 1, "base": "", "attention_type": "gated"}
     (folder / "gligen.json").write_text(json.dumps(index), "utf-8")
     return folder
 

@@ -1,0 +1,229 @@
+"""Scenes to pictures: what is heard, what is said about the rest, and every kind of bad input."""
+
+import io
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from compose_core.errors import SceneError, UsageError, WeightsError
+from compose_core.method import find
+from compose_core.pipeline import ComposePipeline
+from compose_core.scene import Assets, build
+from compose_core.testing.folders import tiny_controlnet
+from compose_realcompo.controls import colour_of, draw_control
+from compose_realcompo.method import RealCompoMethod
+from compose_realcompo.pipeline import RealCompoPipeline
+
+CUBE = {"name": "cube", "prompt": "a cube", "box": (0.1, 0.2, 0.45, 0.9)}
+CONE = {"name": "cone", "prompt": "a cone", "box": (0.55, 0.2, 0.9, 0.9)}
+
+
+def scene(*layers, files=None, canvas=(64, 64), prompt="a cube, a cone", **more):
+    text = {"version": 1, "canvas": canvas, "prompt": prompt, "layers": list(layers), **more}
+    return build(text).with_assets(Assets(files or {}))
+
+
+@pytest.fixture(scope="module")
+def pipe(folders):
+    pipe = ComposePipeline.from_pretrained(folders["second"])
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+@pytest.fixture(scope="module")
+def method(folders):
+    def make(**options):
+        return RealCompoMethod(folders["gated"], **{"start": 0.0, **options})
+
+    return make
+
+
+def draw(pipe, given, how, **options):
+    said = []
+    seeds = [
+        torch.Generator().manual_seed(i) for i in range(options.get("num_images_per_prompt", 1))
+    ]
+    options = {"num_inference_steps": 4, "output_type": "pt", "generator": seeds, **options}
+    out = pipe(given, method=how, warn=said.append, **options)
+    return out, said
+
+
+def test_it_is_announced():
+    assert find("realcompo") is RealCompoMethod
+
+
+def test_two_boxes_make_a_picture_and_the_shares_move(pipe, method):
+    out, said = draw(pipe, scene(CUBE, CONE), method(rate=50.0), trace=True)
+    assert said == []
+    assert out.images.shape == (1, 3, 64, 64)
+    (name,) = [n for n in out.trace.names if n.endswith("text.share")]
+    shares = out.trace.stack(name)
+    assert shares[0].std() > 1e-4
+    assert any(n.endswith("layout.attention.1") for n in out.trace.names)
+    still, _ = draw(pipe, scene(CUBE, CONE), method(dynamic=False))
+    assert (still.images - out.images).abs().max() > 1e-4
+
+
+@pytest.mark.parametrize("sampler", ["ddim", "heun", "scheduler"])
+@pytest.mark.parametrize("canvas", [(96, 64), (64, 128)])
+def test_any_size_and_sampler(pipe, method, sampler, canvas):
+    out, _ = draw(pipe, scene(CUBE, CONE, canvas=canvas), method(), sampler=sampler)
+    assert out.images.shape == (1, 3, canvas[1], canvas[0])
+
+
+def test_each_picture_is_its_own_in_any_batch(pipe, method):
+    both, _ = draw(pipe, scene(CUBE, CONE), method(), num_images_per_prompt=2)
+    alone, _ = draw(pipe, scene(CUBE, CONE), method())
+    torch.testing.assert_close(both.images[:1], alone.images, atol=2e-3, rtol=0)
+
+
+def test_without_places_the_text_model_draws_alone(pipe, method):
+    out, said = draw(pipe, scene({"name": "lost", "prompt": "a cone"}), method())
+    assert said[-1] == "no layer says where it is: the text-to-image model draws alone"
+    plain = pipe(
+        "a cube, a cone",
+        num_inference_steps=4,
+        output_type="pt",
+        generator=[torch.Generator().manual_seed(0)],
+    )
+    assert torch.equal(out.images, plain.images)
+
+
+def test_layers_that_cannot_be_heard_are_named(pipe, method):
+    layers = [CUBE, {"name": "lost", "prompt": "a cone"}, {**CONE, "name": "mute"}]
+    del layers[2]["prompt"]
+    _, said = draw(pipe, scene(*layers), method())
+    assert any("'lost' says nowhere" in line for line in said)
+    assert any("'mute' has no prompt" in line for line in said)
+
+
+def test_a_layer_of_no_weight_is_not_there(pipe, method):
+    with_it, _ = draw(pipe, scene(CUBE, {**CONE, "weight": 0.0}), method())
+    without, _ = draw(pipe, scene(CUBE), method())
+    assert torch.equal(with_it.images, without.images)
+
+
+def test_thin_identical_and_nested_boxes(pipe, method):
+    thin = {**CUBE, "box": (0.5, 0.2, 0.51, 0.9)}
+    out, said = draw(pipe, scene(thin, CONE, {**CONE, "name": "twin"}), method())
+    assert any("'cube' is thinner than a cell" in line for line in said)
+    assert torch.isfinite(out.images).all()
+    nested = {**CUBE, "box": (0.6, 0.3, 0.8, 0.7)}
+    out, said = draw(pipe, scene(CONE, nested), method())
+    assert said == []
+    assert torch.isfinite(out.images).all()
+
+
+def test_more_boxes_than_the_model_takes(pipe, method):
+    many = [{**CUBE, "name": str(i)} for i in range(31)]
+    with pytest.raises(UsageError, match="more boxes"):
+        draw(pipe, scene(*many), method())
+
+
+def test_phrases_that_the_prompt_lacks(pipe, method):
+    lacking = scene(CUBE, prompt="on grass")
+    out, said = draw(pipe, lacking, method())
+    assert said == []
+    same, _ = draw(pipe, scene(CUBE, prompt="on grass, a cube"), method())
+    assert torch.equal(out.images, same.images)
+    with pytest.raises(UsageError, match="'a cube' not in 'on grass'"):
+        draw(pipe, lacking, method(absent="refuse"))
+
+
+def test_models_of_other_latents(pipe, folders, method):
+    with pytest.raises(WeightsError, match="text 2: what a latent looks like"):
+        draw(pipe, scene(CUBE), method(fidelity=[folders["first"]]))
+    with pytest.raises(UsageError, match="nobody is left"):
+        RealCompoMethod(instead=True)
+
+
+def test_three_models_and_one_instead_of_another(pipe, folders, method):
+    three, _ = draw(pipe, scene(CUBE, CONE), method(fidelity=[folders["second"]]), trace=True)
+    names = {n.rsplit(".", 1)[0] for n in three.trace.names if n.endswith("share")}
+    assert {name.split("/")[-1].split(".")[-1] for name in names} >= {"text 2", "layout"}
+    same, _ = draw(pipe, scene(CUBE, CONE), method(fidelity=[folders["second"]], instead=True))
+    usual, _ = draw(pipe, scene(CUBE, CONE), method())
+    torch.testing.assert_close(same.images, usual.images, atol=1e-5, rtol=0)
+
+
+def test_before_t0_it_is_the_layout_model(pipe, method):
+    alone, _ = draw(pipe, scene(CUBE, CONE), method(start=1.0))
+    static, _ = draw(pipe, scene(CUBE, CONE), method(start=1.0, dynamic=False))
+    assert torch.equal(alone.images, static.images)
+
+
+def png(values):
+    stream = io.BytesIO()
+    Image.fromarray(values).save(stream, "PNG")
+    return stream.getvalue()
+
+
+LABELS = np.zeros((64, 64), np.uint8)
+LABELS[10:40, 5:25] = 1
+LABELS[20:60, 35:60] = 2
+FILES = {
+    "labels.png": png(LABELS),
+    "pose.json": json.dumps({"head": [0.3, 0.2], "foot": [0.4, 0.8], "hand": None}).encode(),
+}
+
+
+def test_a_controlnet_as_the_spatial_model(pipe, folders, tmp_path):
+    control = tiny_controlnet(tmp_path / "control", seed=3)
+    layers = [
+        {"name": "figure", "prompt": "a cube", "keypoints": "pose.json"},
+        {"name": "rest", "prompt": "a cone", "segments": "labels.png"},
+    ]
+    pictures = {}
+    for kind in ("keypoints", "segments"):
+        how = RealCompoMethod(control, start=0.0, control=kind)
+        out, said = draw(pipe, scene(*layers, files=FILES), how)
+        assert said == []
+        pictures[kind] = out.images
+    assert (pictures["keypoints"] - pictures["segments"]).abs().max() > 1e-4
+    true = RealCompoMethod(control, start=0.0, control="segments", shape="true", rate=50.0)
+    box = RealCompoMethod(control, start=0.0, control="segments", rate=50.0)
+    a, b = (draw(pipe, scene(*layers, files=FILES), how)[0].images for how in (true, box))
+    assert not torch.equal(a, b)
+
+
+def test_controls_are_drawn_where_things_are():
+    layers = [
+        {"name": "figure", "prompt": "a cube", "keypoints": "pose.json"},
+        {"name": "rest", "prompt": "a cone", "segments": "labels.png"},
+    ]
+    given = scene(*layers, files=FILES)
+    segments = draw_control(given, "segments")
+    assert segments.shape == (1, 3, 64, 64)
+    found = (segments[0, :, 30, 10] * 255).round().int().tolist()
+    assert tuple(found) == colour_of(1)
+    assert segments[0, :, 0, 0].sum() == 0
+    skeleton = draw_control(given, "keypoints")
+    assert skeleton[0, :, 13, 19].sum() > 0
+    assert skeleton[0, :, 50:, 50:].sum() == 0
+
+
+def test_the_facade(folders):
+    pipe = RealCompoPipeline.from_pretrained(folders["second"], layout=folders["gated"])
+    pipe.set_progress_bar_config(disable=True)
+    few = {"num_inference_steps": 3, "output_type": "pt"}
+
+    def seeded():
+        return torch.Generator().manual_seed(1)
+
+    boxes = [CUBE["box"], CONE["box"]]
+    made = pipe(
+        "a cube, a cone", phrases=["a cube", "a cone"], boxes=boxes, generator=seeded(), **few
+    )
+    same = pipe(scene(CUBE, CONE), generator=seeded(), **few)
+    assert torch.equal(made.images, same.images)
+    wide = pipe("a cube", phrases=["a cube"], boxes=boxes[:1], width=96, **few)
+    assert wide.images.shape == (1, 3, 64, 96)
+    with pytest.raises(UsageError, match="every box needs a phrase"):
+        pipe("a cube", phrases=["a cube"], boxes=boxes, **few)
+    with pytest.raises(UsageError, match="belong to one prompt"):
+        pipe(scene(CUBE), phrases=["a cube"], boxes=boxes[:1], **few)
+    with pytest.raises(SceneError, match="leaves the canvas"):
+        pipe("a cube", phrases=["a cube"], boxes=[(0.5, 0.5, 1.5, 1.0)], **few)
