@@ -21,7 +21,7 @@ from compose_core.method import Method, Plan, latent_shape, too_long
 from compose_core.noise import Generators
 from compose_core.scene import Scene
 from compose_core.scene.remarks import doubled
-from compose_realcompo.balancer import Balancer
+from compose_realcompo.balancer import Balancer, Branch
 from compose_realcompo.controls import Control
 from compose_realcompo.options import RATE, Options
 from compose_realcompo.planner import Told, branch, told
@@ -34,7 +34,7 @@ from compose_realcompo.variant import variant as variant_of
 if TYPE_CHECKING:
     from compose_core.backbones import Model
 
-__all__ = ["LAYOUT", "RealCompoMethod"]
+__all__ = ["LAYOUT", "Parts", "RealCompoMethod"]
 
 LAYOUT = "gligen-tiny"
 """The gated layers of `sd-tiny`, the model that `compose run` takes by default."""
@@ -145,14 +145,40 @@ class RealCompoMethod(Method):
         remarks = [*said.remarks, *doubled(scene)]
         if not said.regions:
             remarks.append("no layer says where it is: the text-to-image model draws alone")
-            alone = _text_alone(model, said, guidance, device)
-            return Plan(denoiser=alone, shape=shape, warnings=tuple(dict.fromkeys(remarks)))
-        sides = self._sides(model, device)
+            denoiser = _text_alone(model, said, guidance, device)
+        else:
+            parts = self.parts(said, model, shape[1:], device=device, guidance=guidance)
+            remarks += parts.remarks
+            denoiser = Balancer(parts.branches, self.options)
+        return Plan(denoiser=denoiser, shape=shape, warnings=tuple(dict.fromkeys(remarks)))
+
+    @torch.no_grad()
+    def parts(
+        self,
+        said: Told,
+        model: Model,
+        spatial: tuple[int, int],
+        *,
+        device: torch.device | str,
+        guidance: float,
+    ) -> Parts:
+        """The branches of a balance, the spatial one last: also for other rules to blend them.
+
+        Args:
+            said: A scene in words and places, with at least one region.
+            model: The model of the run.
+            spatial: (h, w) of the latents.
+            device: Where tensors go.
+            guidance: Scale of classifier-free guidance.
+
+        Raises:
+            UsageError, WeightsError: See `plan`.
+        """
         found = [
             branch(
                 side,
                 said,
-                shape[1:],
+                spatial,
                 guidance=guidance,
                 variant=self.options.variant,
                 control=self.control,
@@ -161,14 +187,12 @@ class RealCompoMethod(Method):
                 factor=self.factor,
                 device=device,
             )
-            for side in sides
+            for side in self._sides(model, device)
         ]
-        for heard in found:
-            remarks += heard.remarks
-        for text in {id(side.model.text): side.model.text for side in sides}.values():
-            remarks += too_long((said.prompt, said.negative), text)
-        balancer = Balancer([heard.branch for heard in found], self.options)
-        return Plan(denoiser=balancer, shape=shape, warnings=tuple(dict.fromkeys(remarks)))
+        remarks = [line for heard in found for line in heard.remarks]
+        for side in self._sides(model, device):
+            remarks += too_long((said.prompt, said.negative), side.model.text)
+        return Parts(tuple(heard.branch for heard in found), tuple(remarks))
 
     def _sides(self, model: Model, device: torch.device | str) -> tuple[Side, ...]:
         """The models, the spatial one last; the same objects for every scene."""
@@ -186,6 +210,13 @@ class RealCompoMethod(Method):
             kept = _Held(unet, torch.device(device), tuple(sides))
             self._held = kept
         return kept.sides
+
+
+class Parts(NamedTuple):
+    """Branches, and what could not be done as asked, each a sentence."""
+
+    branches: tuple[Branch, ...]
+    remarks: tuple[str, ...]
 
 
 class _Held(NamedTuple):

@@ -1,0 +1,130 @@
+"""Rules over the branches of RealCompo: each against its formula."""
+
+import math
+
+import pytest
+import torch
+
+from compose_benchmarks.baselines.balanced import (
+    GligenMethod,
+    LayoutGuidanceMethod,
+    SaliencyBlendMethod,
+    StaticBlendMethod,
+)
+from compose_benchmarks.baselines.blends import Guidance, SaliencyBlend, saliency
+from compose_core.backbones import load_model
+from compose_core.denoiser import Step
+from compose_core.errors import UsageError
+from compose_core.pipeline import ComposePipeline
+from compose_core.prediction import Prediction
+from compose_core.sampler import DDIM
+from compose_core.scene import build
+from compose_core.testing import laws
+from compose_core.testing.folders import tiny_stable_diffusion
+from compose_core.testing.models import stable_diffusion_schedule
+from compose_realcompo.lookahead import listen
+from compose_realcompo.testing import branches, tiny_gated
+
+LEVELS = stable_diffusion_schedule().levels(6)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    home = tmp_path_factory.mktemp("blends")
+    base = tiny_stable_diffusion(home / "base", seed=1)
+    return base, tiny_gated(home / "gated", base)
+
+
+@pytest.fixture(scope="module")
+def models(folders, tmp_path_factory):
+    other = tiny_stable_diffusion(tmp_path_factory.mktemp("other") / "m", seed=0)
+    return [load_model(folders[0]), load_model(other)]
+
+
+@pytest.fixture
+def x_t():
+    return torch.randn(2, 4, 16, 16, generator=torch.Generator().manual_seed(3))
+
+
+def test_saliency_against_loops():
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(1, 2, 5, 4, generator=generator, dtype=torch.float64)
+    level = LEVELS[2]
+    cond, uncond = (
+        Prediction(x, level, torch.randn(x.shape, generator=generator, dtype=torch.float64))
+        for _ in range(2)
+    )
+    found = saliency(cond, uncond, 10.0, 0.5)
+    weights = [math.exp(-0.5 * (d / 0.5) ** 2) for d in (-1, 0, 1)]
+    weights = [w / sum(weights) for w in weights]
+    scores = torch.zeros(5, 4, dtype=torch.float64)
+    for y in range(5):
+        for z in range(4):
+            for i, a in enumerate(weights):
+                for j, b in enumerate(weights):
+                    v, w = min(max(y + i - 1, 0), 4), min(max(z + j - 1, 0), 3)
+                    moved = (cond.eps - uncond.eps)[0, :, v, w].abs().mean()
+                    scores[y, z] += 10 * a * b * moved
+    expected = (scores.exp() / scores.exp().sum())[None, None]
+    torch.testing.assert_close(found, expected)
+
+
+def test_each_pixel_is_that_of_the_most_salient(models, x_t):
+    made = branches(models, scale=3.0)
+    blend = SaliencyBlend(made)
+    found = blend(x_t, LEVELS[2]).x0
+    each = [branch.denoiser(x_t, LEVELS[2]).x0 for branch in made]
+    from_first, from_second = (torch.isclose(found, x0, atol=1e-5).all(1) for x0 in each)
+    assert bool((from_first | from_second).all())
+    assert from_first.any() and from_second.any()
+    laws.check_denoiser(blend, x_t, LEVELS[2])
+
+
+def test_saliency_needs_guidance_and_may_begin_with_one(models, x_t):
+    with pytest.raises(UsageError, match="what guidance moves"):
+        SaliencyBlend(branches(models))
+    made = branches(models, scale=3.0)
+    walk = DDIM(LEVELS)
+    alone = walk.sample(made[1].denoiser, x_t)
+    assert torch.equal(walk.sample(SaliencyBlend(made, start=1.0), x_t), alone)
+
+
+def test_guidance_moves_the_score_down_the_loss(models, x_t):
+    (branch, _) = branches(models, scale=2.0)
+    steered = Guidance(branch, strength=5.0, until=0.5)
+    level = LEVELS[1]
+    state = steered.adapt(steered.init(x_t), x_t, Step(level, LEVELS[2], 1, 6))
+    g = listen([branch.listener], x_t, level).derivative
+    plain = branch.denoiser(x_t, level)
+    torch.testing.assert_close(steered(x_t, level, state).score, plain.score - 5.0 * g)
+    late = steered.adapt(steered.init(x_t), x_t, Step(level, LEVELS[2], 3, 6))
+    assert torch.equal(steered(x_t, level, late).x0, plain.x0)
+
+
+def scene():
+    layers = [
+        {"name": "cube", "prompt": "a cube", "box": (0.1, 0.2, 0.45, 0.9)},
+        {"name": "cone", "prompt": "a cone", "box": (0.55, 0.2, 0.9, 0.9)},
+    ]
+    given = {"version": 1, "canvas": (64, 64), "prompt": "a cube, a cone", "layers": layers}
+    return build(given)
+
+
+def test_all_four_draw_and_differ(folders):
+    base, gated = folders
+    pipe = ComposePipeline.from_pretrained(base)
+    pipe.set_progress_bar_config(disable=True)
+    kinds = (GligenMethod, StaticBlendMethod, SaliencyBlendMethod, LayoutGuidanceMethod)
+    pictures = []
+    for kind in kinds:
+        out = pipe(
+            scene(),
+            method=kind(layout=gated, start=0.0),
+            num_inference_steps=4,
+            output_type="pt",
+            generator=torch.Generator().manual_seed(0),
+        )
+        pictures.append(out.images)
+    for i, picture in enumerate(pictures):
+        assert torch.isfinite(picture).all()
+        assert all(not torch.equal(picture, other) for other in pictures[:i])
