@@ -215,7 +215,8 @@ def test_separate_scales_contain_both_other_modes(scene, plan, ask, scale, like)
     separate = plan(scene(LAVA, SNOW), cfg="separate", exemplar_guidance=scale)
     assert isinstance(separate.denoiser, Separate)
     want = ask(plan(scene(LAVA, SNOW), cfg=like))
-    torch.testing.assert_close(ask(separate), want, atol=1e-5, rtol=1e-5)
+    # Three predictions of size 8 are added in another order; the modes differ by 0.06.
+    torch.testing.assert_close(ask(separate), want, atol=1e-4, rtol=1e-5)
 
 
 def test_without_guidance_there_is_one_question(scene, plan):
