@@ -55,7 +55,7 @@ def ears(unet: nn.Module, factor: int | None = None) -> Ears:
         if place is not None:
             level = int(place[2]) if place[1] == "down" else last - int(place[2])
             found.setdefault(2**level, []).append(name)
-    size = config.sample_size
+    size = config.sample_size or 64  # what diffusers assumes where a configuration is silent
     side = size if isinstance(size, int) else min(size)
     if factor is None:
         factor = min(found, key=lambda f: abs(math.log2(side / f / CELLS)), default=1)

@@ -23,7 +23,7 @@ from compose_core.errors import ComposeError
 from compose_core.schedule import Level
 from compose_realcompo.loss import attended, outside
 
-__all__ = ["Heard", "Listener", "listen"]
+__all__ = ["Heard", "Listener", "call", "frozen", "listen"]
 
 _LARGEST_SCALE = 2.0**16
 """Factor on the loss in half precision, whose smallest number is 6e-8 (derivatives by one pixel
@@ -155,10 +155,10 @@ class _Asked:
         samples = [i for _, i in rows]
         given = self.x[samples]
         encoded = Encoded.cat([_row_of(self.listeners[k].encoded, i) for k, i in rows])
-        with torch.enable_grad(), _frozen(first.network):
+        with torch.enable_grad(), frozen(first.network):
             given.requires_grad_(True)
             with record(first.unet, first.where, grad=True) as maps:
-                x0 = _call(first, given, _levels(self.level, samples), encoded, self.to_the_end)
+                x0 = call(first, given, _levels(self.level, samples), encoded, self.to_the_end)
             self._check(maps)
             heard = [self._attended(maps, n, k) for n, (k, _) in enumerate(rows)]
             pairs = zip(heard, rows, strict=True)
@@ -255,10 +255,21 @@ def _levels(level: Level, samples: list[int]) -> Level:
     return Level(level.alpha[samples], level.sigma[samples], level.t[samples])
 
 
-def _call(
+def call(
     listener: Listener, x: Tensor, level: Level, encoded: Encoded, to_the_end: bool
 ) -> Tensor | None:
-    """The prediction of x0, or None when only the layers that are listened to have run."""
+    """Ask a network, as far as it is listened to.
+
+    Args:
+        listener: Whose network and layers.
+        x: Samples (B, C, h, w).
+        level: Their level.
+        encoded: Conditions, of batch B or 1.
+        to_the_end: Whether it also predicts.
+
+    Returns:
+        The prediction of x0, or None when only the layers that are listened to have run.
+    """
     if to_the_end:
         return listener.network(x, level, encoded).x0
     waiting = set(listener.where)
@@ -283,7 +294,7 @@ def _call(
 
 
 @contextmanager
-def _frozen(module: nn.Module) -> Generator[None]:
+def frozen(module: nn.Module) -> Generator[None]:
     """No weight asks for a gradient: activations are kept for the sample's alone."""
     asking = [weight for weight in module.parameters() if weight.requires_grad]
     for weight in asking:
