@@ -216,10 +216,14 @@ def test_the_trace_holds_shares_losses_and_attention(models, x_t):
     first, *_, last, _ = walk(balancer, x_t)
     early = balancer.traced(first.state)
     assert torch.equal(early["1.share"], torch.ones(2, 1, 16, 16))
-    assert set(early) == {"0.share", "1.share"}
+    assert set(early) == {f"{k}.share{r}" for k in "01" for r in ("", ".0", ".1")}
     late = balancer.traced(last.state)
     torch.testing.assert_close(late["0.share"] + late["1.share"], torch.ones(2, 1, 16, 16))
     assert late["0.loss"].shape == (2,)
+    torch.testing.assert_close(late["0.gradient"], late["1.gradient"])  # opposite, as in theory
+    assert (late["0.gradient"] > 0).all()
+    left = late["0.share"][:, 0, :, :8].mean((1, 2))
+    torch.testing.assert_close(late["0.share.0"], left)
     assert late["1.attention.1"].shape == (2, 1, 16, 16)
 
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, cast, final
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from compose_core.compose import Composer
 from compose_core.denoiser import Bound, Denoiser, Guided, State, Step
@@ -87,6 +88,7 @@ class Balance:
         held: What the branches said at this step's sample, once asked.
         made: How that sample was made, where the update lags.
         heard: The last look-ahead, for traces.
+        gradient: How large the derivative by the coefficients was, mean over pixels: (K, B).
     """
 
     coefficients: Tensor
@@ -94,6 +96,7 @@ class Balance:
     held: _Held | None = None
     made: _Made | None = None
     heard: Heard | None = None
+    gradient: Tensor | None = None
 
 
 @final
@@ -132,7 +135,7 @@ class Balancer(Composer):
         """Look ahead and move the shares, when it is time to."""
         how = self.options
         alone = step.index < how.start * step.total - 1e-6
-        own = replace(own, alone=alone, held=None, heard=None)
+        own = replace(own, alone=alone, held=None, heard=None, gradient=None)
         if not self._moves or (alone and not how.variant.update_early):
             return replace(own, made=None)
         if how.lagged:
@@ -165,17 +168,17 @@ class Balancer(Composer):
             coefficients=own.coefficients - rate * moved,
             held=_Held(x_t, step.now, tuple(guided)),
             heard=heard,
+            gradient=moved.abs().mean((2, 3, 4)),
         )
 
     def _lagged(self, own: Balance, states: Sequence[State], x_t: Tensor, step: Step) -> Balance:
         """Listen at the sample itself, and credit the shares that made it: no look-ahead."""
         heard = self._listen(x_t, step.now, step, to_the_end=True)
-        found = own.coefficients
+        found, size = own.coefficients, None
         if own.made is not None:
             before = own.made
-            found = found - before.rate * coe.gradient(
-                before.xi, before.x0, heard.derivative, before.c
-            )
+            moved = coe.gradient(before.xi, before.x0, heard.derivative, before.c)
+            found, size = found - before.rate * moved, moved.abs().mean((2, 3, 4))
         x0 = cast("tuple[Tensor, ...]", heard.x0)
         cond = [Prediction(x_t, step.now, each) for each in x0]
         guided = self._guided(cond, states, x_t, step)
@@ -186,7 +189,7 @@ class Balancer(Composer):
             coe.rate(step.index, step.total, self._scale(x_t)),
         )
         held = _Held(x_t, step.now, tuple(guided))
-        return replace(own, coefficients=found, held=held, made=made, heard=heard)
+        return replace(own, coefficients=found, held=held, made=made, heard=heard, gradient=size)
 
     def _guided(
         self, cond: list[Prediction], states: Sequence[State], x_t: Tensor, step: Step
@@ -267,7 +270,12 @@ class Balancer(Composer):
         return Prediction(x_t, level, coe.blend(xi, [each.x0 for each in predictions]))
 
     def traced(self, state: State) -> Mapping[str, Tensor]:
-        """Shares (B, 1, h, w) of each branch; after a look-ahead its losses and attention."""
+        """What can be seen of each branch, batch axis first.
+
+        Always its shares (B, 1, h, w), over the whole and as means over each region; after a
+        look-ahead its loss, its attention to each phrase, and the size of the derivative by its
+        coefficients (the paper's Figure 13).
+        """
         own, _ = cast("tuple[Balance, tuple[State, ...]]", state)
         xi = coe.shares(own.coefficients)
         if own.alone:
@@ -276,6 +284,10 @@ class Balancer(Composer):
         found: dict[str, Tensor] = {}
         for k, branch in enumerate(self.branches):
             found[f"{branch.name}.share"] = xi[k]
+            if branch.listener is not None:
+                found |= _by_region(f"{branch.name}.share", xi[k], branch.listener.masks)
+            if own.gradient is not None:
+                found[f"{branch.name}.gradient"] = own.gradient[k]
             if own.heard is not None:
                 found[f"{branch.name}.loss"] = own.heard.losses[k]
                 for r, seen in enumerate(own.heard.attention[k].unbind(1)):
@@ -292,3 +304,12 @@ class Balancer(Composer):
 def _known(own: Balance, x_t: Tensor, level: Level) -> bool:
     """Whether the branches were asked about this very sample already."""
     return own.held is not None and own.held.x_t is x_t and own.held.level is level
+
+
+def _by_region(name: str, share: Tensor, masks: Tensor) -> dict[str, Tensor]:
+    """The mean share (B,) inside each region."""
+    fine = F.interpolate(
+        (masks if masks.dim() == 4 else masks[None]).to(share), share.shape[-2:], mode="nearest"
+    )
+    inside = (share * fine).sum((2, 3)) / fine.sum((2, 3)).clamp_min(1)
+    return {f"{name}.{r}": inside[:, r] for r in range(fine.shape[1])}
