@@ -7,16 +7,13 @@ metric that the literature means.
 
 from __future__ import annotations
 
-import json
-import re
 from math import fsum, isclose
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from compose_core.errors import ComposeError
-from compose_core.run.files import write_atomic
+from compose_benchmarks import stored
 
 __all__ = [
     "SCHEMA",
@@ -38,10 +35,6 @@ __all__ = [
 ]
 
 SCHEMA = 1
-LARGEST = 64 * 2**20
-"""Largest record that is read, in bytes."""
-
-_NUMBERS = re.compile(r"\[\s+([-+\d.,e\s]+?)\s+\]")
 
 Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Text = Annotated[str, Field(min_length=1)]
@@ -293,23 +286,7 @@ def load(path: Path) -> Record:
     Raises:
         ComposeError: The file cannot be read or is no record; the message names file and key.
     """
-    try:
-        if path.stat().st_size > LARGEST:
-            raise ComposeError("the file is too large for a record", got=path)
-        return Record.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise ComposeError(
-            "a result cannot be read", got=f"{path}: {error.strerror or error}"
-        ) from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the whole"
-        raise ComposeError(
-            "a result is no record of a benchmark",
-            got=f"{path}: {where}: {first['msg']}",
-            expected=f"schema version {SCHEMA}",
-            remedy="remove it, or measure again with `compose bench run`",
-        ) from None
+    return stored.read(Record, path, what="a benchmark", version=SCHEMA, again="compose bench run")
 
 
 def save(record: Record, path: Path) -> None:
@@ -318,16 +295,9 @@ def save(record: Record, path: Path) -> None:
     Raises:
         ComposeError: The disk is full or the folder cannot be written.
     """
-    content = json.loads(record.model_dump_json())
-    text = json.dumps(content, indent=1, ensure_ascii=False)
-    write_atomic(path, (_on_one_line(text) + "\n").encode())
+    stored.write(record, path)
 
 
 def schema() -> dict[str, Any]:
     """The JSON schema of records."""
     return Record.model_json_schema()
-
-
-def _on_one_line(text: str) -> str:
-    """Lists of plain numbers in one line each, so that records can be read by people."""
-    return _NUMBERS.sub(lambda found: f"[{' '.join(found[1].split())}]", text)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from compose_benchmarks import stored
 from compose_benchmarks.record import (
     Code,
     Environment,
@@ -18,13 +17,10 @@ from compose_benchmarks.record import (
     MethodInfo,
     ModelInfo,
 )
-from compose_core.errors import ComposeError
-from compose_core.run.files import write_atomic
 
 __all__ = ["SCHEMA", "Difference", "Series", "StudyRecord", "StudyTask", "Walk", "load", "save"]
 
 SCHEMA = 1
-_NUMBERS = re.compile(r"\[\s+([-+\d.,e\s]+?)\s+\]")
 
 Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Text = Annotated[str, Field(min_length=1)]
@@ -151,21 +147,9 @@ def load(path: Path) -> StudyRecord:
     Raises:
         ComposeError: The file cannot be read or is no record; the message names file and key.
     """
-    try:
-        return StudyRecord.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise ComposeError(
-            "a study cannot be read", got=f"{path}: {error.strerror or error}"
-        ) from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the whole"
-        raise ComposeError(
-            "this is no record of a study",
-            got=f"{path}: {where}: {first['msg']}",
-            expected=f"schema version {SCHEMA}",
-            remedy="remove it, or measure again with `compose bench study`",
-        ) from None
+    return stored.read(
+        StudyRecord, path, what="a study", version=SCHEMA, again="compose bench study"
+    )
 
 
 def save(record: StudyRecord, path: Path) -> None:
@@ -174,6 +158,4 @@ def save(record: StudyRecord, path: Path) -> None:
     Raises:
         ComposeError: The disk is full or the folder cannot be written.
     """
-    text = json.dumps(json.loads(record.model_dump_json()), indent=1, ensure_ascii=False)
-    text = _NUMBERS.sub(lambda found: f"[{' '.join(found[1].split())}]", text)
-    write_atomic(path, (text + "\n").encode())
+    stored.write(record, path)

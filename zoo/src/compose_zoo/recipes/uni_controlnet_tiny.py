@@ -2,8 +2,9 @@
 
 Uni-ControlNet (Zhao et al. 2023) of the parts of `cnc-tiny`: a clone of the encoder that hears one
 map through feature denormalisation, and tokens that are heard everywhere. Background stream and
-tokens are zeros. Stages and samples are those of `cnc-tiny`, also the joint one, which the
-original has not: what is left between the two is depth in two layers and looks in two regions.
+tokens are zeros. Stages are those of `cnc-tiny`, also the joint one, which the original has not;
+samples are drawn scenes alone, without the pairs in both orders that `cnc-tiny` also saw, of which
+one map can only show one.
 
 To use it, give the map as ``depth_fg``, tokens of the stream ``"fg"``, no ``region``, and
 ``soft_guidance="off"``.
