@@ -4,9 +4,9 @@ The most used names can be taken from here. They are looked up on first use, so 
 ``import compose_realcompo`` does not import torch.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from compose_core import lazy
 from compose_realcompo._version import __version__
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ _HOME = {
     "options": ("Options",),
     "pipeline": ("RealCompoPipeline",),
 }
-_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
     "Balancer",
@@ -38,16 +37,4 @@ __all__ = [
     "add_gates",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    """Import the module that holds ``name`` and keep what was found."""
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module 'compose_realcompo' has no attribute {name!r}")
-    value = getattr(import_module(f"compose_realcompo.{_MODULE_OF[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    """List the public names, imported or not."""
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy.attach(__name__, _HOME)
