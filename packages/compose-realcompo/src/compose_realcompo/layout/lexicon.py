@@ -73,15 +73,17 @@ SCENERY = frozenset(
     "background backdrop foreground horizon landscape scenery scene environment air water space "
     "nothing light lighting shadow shadows weather winter summer autumn spring style art artwork "
     "quality resolution bokeh artstation camera lens render rendering illustration "
+    "hour focus depth 35mm 50mm 85mm kitchen bathroom bedroom office classroom library cafe "
+    "restaurant garden park forest woods jungle city cityscape town village street "
     "distance indoors outdoors nature world field fields".split()
 )
 """Nouns that name the surroundings or the picture itself, never an object."""
 
 LANDS = frozenset(
-    "mountain mountains hill hills lake river sea ocean pond island road street sidewalk path "
-    "pavement wall roof ceiling stage court track runway ledge shore coast cliff city town "
-    "village farm garden park forest woods jungle valley canyon harbor harbour market school "
-    "office kitchen hall studio museum station airport zoo party wedding home work moon mars "
+    "mountain mountains hill hills lake river sea ocean pond island road sidewalk path "
+    "pavement wall roof ceiling stage court track runway ledge shore coast cliff "
+    "farm valley canyon harbor harbour market school "
+    "hall studio museum station airport zoo party wedding home work moon mars "
     "planet".split()
 )
 """Nouns that name the surroundings after "on" and "at", and an object elsewhere."""

@@ -191,9 +191,14 @@ class _Cutter:
         self, words: list[Word], article: str, count: int | None, after: int
     ) -> tuple[list[Word], Mark | None]:
         """Split a verb from the end: "a dog chasing | a ball"."""
-        if len(words) < 2 or words[-2].text in lex.ADJECTIVES:
+        if len(words) < 2:
             return words, None
+        for place in range(1, len(words) - 1):  # "a robot playing | chess"
+            if is_verb(words[place].text) and words[place - 1].text not in lex.ADJECTIVES:
+                return words[:place], Mark("aside", words[place].text)
         last, mark = words[-1].text, self.mark(after)[0]
+        if words[-2].text in lex.ADJECTIVES:
+            return words, None
         leads_on = mark is not None and mark.kind in ("relation", "skip", "side", "side of")
         if last == "riding":
             return words[:-1], Mark("relation", "on")
@@ -202,7 +207,7 @@ class _Cutter:
         if leads_on and (last.endswith("ed") or last in lex.PARTICIPLES):
             return words[:-1], Mark("aside", last)
         one = count == 1 and plural(last) and last not in lex.PAIRED
-        if one and article in ("a", "an") and (leads_on or self.opens(after)):
+        if one and article in ("a", "an"):  # "a dog runs", as no plural follows "a"
             return words[:-1], Mark("join", last) if self.opens(after) else Mark("aside", last)
         return words, None
 

@@ -10,7 +10,7 @@ from compose_core.errors import UsageError
 from compose_realcompo.layout import lexicon as lex
 from compose_realcompo.layout.model import MAX_OBJECTS
 from compose_realcompo.layout.phrases import Item, Mark, NounPhrase, cut
-from compose_realcompo.layout.words import plural, singular
+from compose_realcompo.layout.words import bare, plural, singular
 
 Place = tuple[int | None, int | None, float | None]
 
@@ -155,7 +155,7 @@ class _Reader:
         if name in _ENDS:
             self.alone, self.waiting, self.group = True, None, []
         if not listing:
-            self.grouped = self.grouped or name != "with"
+            self.grouped = True
         self.fresh, self.relation, self.others = True, None, []
         self.skip = "parts" if name == "with" else ""
 
@@ -201,14 +201,23 @@ class _Reader:
             and (isinstance(ahead[1], NounPhrase) or _is(ahead[1], "copula"))
         )
         later = self.fresh and (self.alone or inverse)
-        subjects = self.first if self.fresh else self.last
+        subjects = self.first if self.fresh else self.company()
         self.relation = (mark.name, None if later else list(subjects))
         self.others, self.skip = [], ""
 
+    def company(self) -> list[int]:
+        """What was named last, and what is listed before it: "a cat and a dog on a sofa"."""
+        if self.last != self.first:
+            return self.last
+        busy = {n for r in self.relations for n in (r.subject, *r.others)}
+        free = (None, None, None)
+        listed = [n for n in self.group if n not in busy and self.things[n].place == free]
+        return [*(n for n in listed if n not in self.last), *self.last]
+
     def noun(self, phrase: NounPhrase) -> None:
         skip, self.skip = self.skip, ""
-        bare = not phrase.article and phrase.count is None
-        part = skip == "parts" and (bare or singular(phrase.head) in lex.PARTS)
+        simple = not phrase.article and phrase.count is None
+        part = skip == "parts" and (simple or singular(phrase.head) in lex.PARTS)
         if part or skip in ("all", "predicate"):
             return
         if self.relation is not None:
@@ -233,6 +242,8 @@ class _Reader:
 
     def object(self, name: str, subjects: list[int] | None, phrase: NounPhrase) -> None:
         """Finish the relation that has begun, unless the phrase names the surroundings."""
+        if subjects is not None and (phrase.pronoun or self.known(phrase) is not None):
+            subjects = subjects[-1:]  # "a ball and a cube next to it"
         surroundings = self.surrounds(name, phrase)
         found = [] if surroundings else self.find(phrase, subjects)
         if not found:
@@ -258,16 +269,16 @@ class _Reader:
 
     def surrounds(self, name: str, phrase: NounPhrase) -> bool:
         """Whether what follows a preposition is no object: "on grass", "in a room"."""
-        head, bare = phrase.head, not phrase.article and phrase.count is None
+        head, simple = phrase.head, not phrase.article and phrase.count is None
         if head in lex.SCENERY:
             return True
         if phrase.pronoun or self.known(phrase) is not None:
             return False
         if name == "in":
             return singular(head) not in lex.CONTAINERS
-        if name == "on" and bare and head in lex.IDIOMS | lex.MATERIALS:
+        if name == "on" and simple and head in lex.IDIOMS | lex.MATERIALS:
             return True
-        if name == "at" and bare and not plural(head):
+        if name == "at" and simple and not plural(head):
             return True
         if name == "by" and phrase.proper:
             return True  # an artist
@@ -302,7 +313,7 @@ class _Reader:
     def thing(self, phrase: NounPhrase) -> Thing:
         count = 1 if phrase.count is None else phrase.count
         begin = phrase.start if count == 1 else phrase.core
-        name, key = self.prompt[phrase.core : phrase.end].lower(), phrase.key
+        name, key = bare(self.prompt[phrase.core : phrase.end].lower()), phrase.key
         if phrase.head in ("one", "ones") and self.things:  # "and a blue one"
             key = (*key[:-1], self.things[-1].key[-1])
             name = " ".join(key)

@@ -49,6 +49,11 @@ def split(prompt: str) -> list[Word]:
     ]
 
 
+def bare(text: str) -> str:
+    """The text without quotation marks and the like."""
+    return "".join(character for character in text if character not in _MARKS - {"'", "’"})
+
+
 def singular(word: str) -> str:
     """The singular of a noun in lower case; a noun that is no plural stays as it is.
 
