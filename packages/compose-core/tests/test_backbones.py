@@ -6,15 +6,20 @@ import shutil
 import diffusers
 import pytest
 import torch
-from diffusers import DDIMScheduler, StableDiffusionPipeline
+from diffusers import DDIMScheduler, StableDiffusionPipeline, StableDiffusionXLPipeline
 from safetensors.torch import load_file, save_file
 
 from compose_core.backbones import ControlledUNet, UNetNetwork, assemble, load_model
 from compose_core.encoded import Encoded
 from compose_core.errors import ShapeError, UsageError, WeightsError
+from compose_core.pipeline import ComposePipeline
 from compose_core.prediction import Prediction, translate
 from compose_core.schedule import KarrasVE
-from compose_core.testing.folders import tiny_controlnet, tiny_stable_diffusion
+from compose_core.testing.folders import (
+    tiny_controlnet,
+    tiny_stable_diffusion,
+    tiny_stable_diffusion_xl,
+)
 
 
 @pytest.fixture(scope="module")
@@ -222,3 +227,59 @@ def test_a_narrow_network_answers_in_the_dtype_it_was_asked(folder):
     x, text = noise(1, 4, 16, 16), model.text.encode("a")
     prediction = model.network(x, model.schedule.level(500.0), text)
     assert prediction.x0.dtype == torch.float32 and isinstance(prediction, Prediction)
+
+
+@pytest.fixture(scope="module")
+def xl_folder(tmp_path_factory):
+    return tiny_stable_diffusion_xl(tmp_path_factory.mktemp("xl"), seed=1)
+
+
+@torch.no_grad()
+def test_xl_answers_as_the_diffusers_pipeline_asks(xl_folder):
+    """Embeddings of both encoders, the pooled one, and the size of the picture."""
+    pipe = StableDiffusionXLPipeline.from_pretrained(
+        xl_folder, use_safetensors=True, add_watermarker=False
+    )
+    model = load_model(xl_folder)
+    want, unsaid, pooled, unsaid_pooled = pipe.encode_prompt("a red sphere", device="cpu")
+    found, nothing = model.text.encode("a red sphere"), model.text.encode("")
+    torch.testing.assert_close(found["text"], want)
+    torch.testing.assert_close(found["pooled"], pooled)
+    assert torch.equal(nothing["text"], unsaid)
+    assert torch.equal(nothing["pooled"], unsaid_pooled)
+    x, level = noise(1, 4, 16, 8), model.schedule.level(300.0)
+    sizes = torch.tensor([[64.0, 32.0, 0.0, 0.0, 64.0, 32.0]])
+    out = pipe.unet(
+        x,
+        300,
+        encoder_hidden_states=want,
+        added_cond_kwargs={"text_embeds": pooled, "time_ids": sizes},
+    ).sample
+    eps = model.network(x, level, found).eps
+    torch.testing.assert_close(eps, out, atol=1e-4, rtol=1e-4)
+    with pytest.raises(UsageError, match="pooled"):
+        model.network(x, level, Encoded(text=want))
+
+
+@torch.no_grad()
+def test_xl_draws_prompts_and_scenes_and_is_saved_whole(xl_folder, tmp_path):
+    def draw(folder):
+        pipe = ComposePipeline.from_pretrained(folder)
+        pipe.set_progress_bar_config(disable=True)
+        generator = torch.Generator().manual_seed(0)
+        options = {"num_inference_steps": 2, "output_type": "pt", "generator": generator}
+        return pipe, pipe(["a cube", "a cone"], **options).images
+
+    pipe, pictures = draw(xl_folder)
+    assert pictures.shape == (2, 3, 64, 64)
+    assert not torch.equal(pictures[0], pictures[1])
+    pipe.save_pretrained(tmp_path / "again")
+    assert torch.equal(draw(tmp_path / "again")[1], pictures)
+
+
+def test_half_of_a_second_encoder_is_refused(xl_folder):
+    parts = dict(load_model(xl_folder).components)
+    with pytest.raises(WeightsError, match="tokenizer_2 alone"):
+        assemble({**parts, "text_encoder_2": None})
+    with pytest.raises(WeightsError, match="cross_attention_dim = 64"):
+        assemble({**parts, "text_encoder_2": None, "tokenizer_2": None})

@@ -6,13 +6,14 @@ import json
 import numpy as np
 import pytest
 import torch
+from diffusers import ControlNetModel
 from PIL import Image
 
 from compose_core.errors import SceneError, UsageError, WeightsError
 from compose_core.method import find
 from compose_core.pipeline import ComposePipeline
 from compose_core.scene import Assets, build
-from compose_core.testing.folders import tiny_controlnet
+from compose_core.testing.folders import tiny_controlnet, tiny_stable_diffusion_xl
 from compose_realcompo.controls import colour_of, draw_control
 from compose_realcompo.method import RealCompoMethod
 from compose_realcompo.pipeline import RealCompoPipeline
@@ -187,6 +188,24 @@ def test_a_controlnet_as_the_spatial_model(pipe, folders, tmp_path):
     box = RealCompoMethod(control, start=0.0, control="segments", rate=50.0)
     a, b = (draw(pipe, scene(*layers, files=FILES), how)[0].images for how in (true, box))
     assert not torch.equal(a, b)
+
+
+def test_stable_diffusion_xl_with_a_controlnet_of_its_own(tmp_path):
+    base = tiny_stable_diffusion_xl(tmp_path / "xl", seed=2)
+    xl = ComposePipeline.from_pretrained(base)
+    xl.set_progress_bar_config(disable=True)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        control = ControlNetModel.from_unet(
+            xl.unet, conditioning_embedding_out_channels=(8, 16, 16)
+        )
+    control.save_pretrained(tmp_path / "control")
+    figure = {"name": "figure", "prompt": "a cube", "keypoints": "pose.json"}
+    how = RealCompoMethod(tmp_path / "control", start=0.0, rate=50.0)
+    out, said = draw(xl, scene(figure, CONE, files=FILES), how, trace=True)
+    assert said == []
+    assert torch.isfinite(out.images).all()
+    assert any(name.endswith("layout.attention.1") for name in out.trace.names)
 
 
 def test_controls_are_drawn_where_things_are():

@@ -33,7 +33,9 @@ def test_what_it_saves_diffusers_can_open(pipe, tmp_path):
     parts = StableDiffusionPipeline.from_pretrained(
         tmp_path, safety_checker=None, feature_extractor=None, use_safetensors=True
     )
-    assert set(pipe.components) - {"controlnet"} <= set(parts.components)
+    assert set(pipe.components) - {"controlnet", "text_encoder_2", "tokenizer_2"} <= set(
+        parts.components
+    )
 
 
 def test_an_optional_component_is_saved_and_loaded(folder, tmp_path):
@@ -120,7 +122,7 @@ def test_it_is_a_diffusers_pipeline():
         "callback_on_step_end_tensor_inputs",
     }
     order = ComposePipeline.model_cpu_offload_seq.split("->")
-    assert set(order) == {"text_encoder", "controlnet", "unet", "vae"}
+    assert set(order) == {"text_encoder", "text_encoder_2", "controlnet", "unet", "vae"}
 
 
 @pytest.mark.cuda

@@ -80,7 +80,8 @@ class GatedUNet(ConditionedUNet):
         if "boxes" in encoded and bool((beta > 0).any()):
             with _scaled(self.unet, beta):
                 return super().forward(x_t, level, encoded)
-        return super().forward(x_t, level, Encoded(text=encoded["text"]))
+        without = {k: v for k, v in encoded.items() if k not in ("boxes", "phrases", "present")}
+        return super().forward(x_t, level, Encoded(without))
 
     def additions(self, x: Tensor, t: Tensor, text: Tensor, encoded: Encoded) -> dict[str, Any]:
         """Boxes, where there are any."""

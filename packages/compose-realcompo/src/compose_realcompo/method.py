@@ -15,7 +15,6 @@ import torch
 from torch import nn
 
 from compose_core.denoiser import Bound, Denoiser, Guided
-from compose_core.encoded import Encoded
 from compose_core.errors import UsageError
 from compose_core.method import Method, Plan, latent_shape, too_long
 from compose_core.noise import Generators
@@ -229,7 +228,7 @@ class _Held(NamedTuple):
 
 def _text_alone(model: Model, said: Told, guidance: float, device: torch.device | str) -> Denoiser:
     cond, uncond = (
-        Bound(model.network, Encoded(text=model.text.encode(text)["text"].to(device)))
+        Bound(model.network, model.text.encode(text).to(device))
         for text in (said.prompt, said.negative)
     )
     return cond if guidance == 1 else Guided(cond, uncond, guidance)

@@ -123,11 +123,11 @@ def branch(
     """
     model = side.model
     places, nowhere = _places(side, said, control, device)
-    cond = Encoded({"text": model.text.encode(said.prompt)["text"].to(device), **places})
+    cond = Encoded({**model.text.encode(said.prompt).to(device), **places})
     denoiser: Denoiser = Bound(model.network, cond)
     if guidance != 1:
-        negative = model.text.encode(said.negative)["text"].to(device)
-        uncond = Bound(model.network, Encoded({"text": negative, **nowhere}))
+        negative = model.text.encode(said.negative).to(device)
+        uncond = Bound(model.network, Encoded({**negative, **nowhere}))
         denoiser = Guided(denoiser, uncond, guidance)
     unet = cast(nn.Module, model.components["unet"])
     heard = ears(unet, factor)

@@ -143,7 +143,7 @@ def _controlled(folder: Path, model: Model, device: torch.device | str) -> Model
                 expected=f"{key} = {wanted}",
             )
     kind = cast(Any, model.network).prediction_type
-    network = ControlledUNet(unet, control, model.schedule, kind).eval()
+    network = ControlledUNet(unet, control, model.schedule, kind, factor=model.codec.factor).eval()
     return replace(model, network=network)
 
 

@@ -20,7 +20,7 @@ import transformers
 from diffusers.schedulers.scheduling_utils import SchedulerMixin
 from torch import nn
 
-from compose_core.backbones.text import TextEncoder
+from compose_core.backbones.text import SecondEncoder, TextEncoder
 from compose_core.backbones.unet import ControlledUNet, UNetNetwork
 from compose_core.codec import Codec, VAECodec
 from compose_core.denoiser import Network
@@ -35,8 +35,11 @@ _CLASSES: dict[str, tuple[Any, tuple[str, ...]]] = {
     "controlnet": (diffusers, ("ControlNetModel",)),
     "text_encoder": (transformers, ("CLIPTextModel",)),
     "tokenizer": (transformers, ("CLIPTokenizer", "CLIPTokenizerFast")),
+    "text_encoder_2": (transformers, ("CLIPTextModelWithProjection",)),
+    "tokenizer_2": (transformers, ("CLIPTokenizer", "CLIPTokenizerFast")),
 }
-_OPTIONAL = ("controlnet",)
+_OPTIONAL = ("controlnet", "text_encoder_2", "tokenizer_2")
+_EMPTY = "force_zeros_for_empty_prompt"
 _INPUTS = ("addition_embed_type", "class_embed_type", "num_class_embeds", "encoder_hid_dim_type")
 """What a UNet's config may ask for that no question holds."""
 
@@ -46,7 +49,8 @@ class Model:
     """A loaded base model.
 
     Attributes:
-        network: Predicts; reads `"text"`, and `"control"` when it has a ControlNet.
+        network: Predicts; reads `"text"`, `"pooled"` if it is of Stable Diffusion XL, and
+            `"control"` when it has a ControlNet.
         text: Encodes prompts.
         codec: Latents to pictures.
         schedule: The one the network was trained on.
@@ -110,23 +114,26 @@ def assemble(parts: Mapping[str, Any], *, folder: Path | None = None, id: str = 
     """A `Model` from the parts of a diffusers pipeline.
 
     Raises:
-        WeightsError: The UNet works on other latents than those of the VAE, hears another text
-            encoder, or needs inputs that are not given here (inpainting, upscaling, SDXL).
+        WeightsError: The UNet works on other latents than those of the VAE, hears other text
+            encoders, or needs inputs that are not given here (inpainting, upscaling, refining).
     """
     scheduler, unet = parts["scheduler"], parts["unet"]
     codec = VAECodec(parts["vae"])
-    _check_unet(unet.config, codec.channels, parts["text_encoder"].config.hidden_size)
+    second = _second(parts)
+    _check_unet(unet.config, codec.channels, _width(parts), paired=second is not None)
     config = cast("Mapping[str, Any]", scheduler.config)
     schedule = DiscreteVP.from_config(config)
     kind = config.get("prediction_type", "epsilon")
     if parts.get("controlnet") is not None:
-        network: Network = ControlledUNet(unet, parts["controlnet"], schedule, kind)
+        network: Network = ControlledUNet(
+            unet, parts["controlnet"], schedule, kind, factor=codec.factor
+        )
     else:
-        network = UNetNetwork(unet, schedule, kind)
+        network = UNetNetwork(unet, schedule, kind, factor=codec.factor)
     size = unet.config.sample_size
     return Model(
         network=network,
-        text=TextEncoder(parts["tokenizer"], parts["text_encoder"]),
+        text=TextEncoder(parts["tokenizer"], parts["text_encoder"], second),
         codec=codec,
         schedule=schedule,
         sample_size=(size, size) if isinstance(size, int) else (int(size[0]), int(size[1])),
@@ -136,10 +143,32 @@ def assemble(parts: Mapping[str, Any], *, folder: Path | None = None, id: str = 
     )
 
 
-def _check_unet(unet: Mapping[str, Any], channels: int, width: int) -> None:
+def _second(parts: Mapping[str, Any]) -> SecondEncoder | None:
+    """The other text encoder, if there is one; it comes with its tokenizer."""
+    encoder, tokenizer = (parts.get(name) for name in ("text_encoder_2", "tokenizer_2"))
+    if encoder is None and tokenizer is None:
+        return None
+    if encoder is None or tokenizer is None:
+        raise WeightsError(
+            "the model has half of a second text encoder",
+            got="tokenizer_2 alone" if encoder is None else "text_encoder_2 alone",
+            expected="both, or neither",
+        )
+    return SecondEncoder(tokenizer, encoder, bool(parts.get(_EMPTY, True)))
+
+
+def _width(parts: Mapping[str, Any]) -> int:
+    """Width of the text embedding: that of both encoders together."""
+    encoders = (parts.get(name) for name in ("text_encoder", "text_encoder_2"))
+    return sum(int(encoder.config.hidden_size) for encoder in encoders if encoder is not None)
+
+
+def _check_unet(unet: Mapping[str, Any], channels: int, width: int, *, paired: bool) -> None:
     """Refuse now what would fail at the first step."""
     fits = {"in_channels": channels, "out_channels": channels, "cross_attention_dim": width}
-    needs: dict[str, int | None] = {**fits, **dict.fromkeys(_INPUTS)}
+    needs: dict[str, Any] = {**fits, **dict.fromkeys(_INPUTS)}
+    if paired:
+        needs["addition_embed_type"] = "text_time"
     wrong = {name: unet.get(name) for name, fit in needs.items() if unet.get(name) != fit}
     if isinstance(wrong.get("cross_attention_dim"), (list, tuple)):  # one of each block
         del wrong["cross_attention_dim"]
@@ -148,8 +177,8 @@ def _check_unet(unet: Mapping[str, Any], channels: int, width: int) -> None:
             "the unet does not fit the vae and the text encoder, or needs more than they give",
             got=", ".join(f"{name} = {value}" for name, value in wrong.items()),
             expected=", ".join(f"{name} = {needs[name]}" for name in wrong),
-            remedy="use a text-to-image model of the layout of Stable Diffusion 1 or 2; "
-            "inpainting, upscaling and SDXL models have another",
+            remedy="use a text-to-image model of the layout of Stable Diffusion 1, 2 or XL; "
+            "models for inpainting, upscaling and refining have another",
         )
 
 
@@ -186,6 +215,8 @@ def load_components(
         kind = pair[1] if len(pair) == 2 else cast(object, entry)
         parts[name] = _load_part(name, kind, folder / name, dtype, variant)
     parts["scheduler"] = _load_scheduler(folder / "scheduler")
+    if parts.get("text_encoder_2") is not None:
+        parts[_EMPTY] = bool(index.get(_EMPTY, True))
     return parts
 
 
@@ -221,7 +252,7 @@ def _load_part(
         )
     if not folder.is_dir():
         raise WeightsError(f"the {name} is missing", expected=f"a folder {folder}")
-    if name == "tokenizer":
+    if name.startswith("tokenizer"):
         return _guard(name, folder, lambda: _tokenizer(folder))
     options: dict[str, Any] = {"use_safetensors": True, "local_files_only": True}
     options["output_loading_info"] = True

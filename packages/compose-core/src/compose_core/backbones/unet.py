@@ -33,10 +33,16 @@ class ConditionedUNet(Network, ABC):
         unet: A `UNet2DConditionModel` or a like.
         schedule: The one it was trained on.
         prediction_type: What it puts out.
+        factor: Pixels per cell of the latents; asked by models that hear the size of the picture.
     """
 
     def __init__(
-        self, unet: nn.Module, schedule: Schedule, prediction_type: PredictionType
+        self,
+        unet: nn.Module,
+        schedule: Schedule,
+        prediction_type: PredictionType,
+        *,
+        factor: int = 8,
     ) -> None:
         super().__init__()
         if prediction_type not in _READ:
@@ -46,6 +52,7 @@ class ConditionedUNet(Network, ABC):
         self.unet = unet
         self.schedule = schedule
         self.prediction_type: PredictionType = prediction_type
+        self.factor = factor
 
     @property
     def dtype(self) -> torch.dtype:
@@ -58,7 +65,8 @@ class ConditionedUNet(Network, ABC):
         Args:
             x_t: (B, C, h, w), any dtype: the network computes in its own and the result returns.
             level: Of any schedule; shape () or (B,).
-            encoded: `"text"` (B or 1, L, D), and what the class adds.
+            encoded: `"text"` (B or 1, L, D), `"pooled"` (B or 1, D2) for Stable Diffusion XL, and
+                what the class adds.
 
         Raises:
             UsageError: No text embedding is given.
@@ -70,10 +78,8 @@ class ConditionedUNet(Network, ABC):
         x = scaled.to(self.dtype)
         t = matched.t.to(x_t.device, torch.float32)
         text = self._text(encoded)
-        residuals = self.additions(x, t, text, encoded)
-        out = cast(Any, self.unet)(
-            x, t, encoder_hidden_states=text, return_dict=False, **residuals
-        )
+        more = {**self.heard_besides(x, encoded), **self.additions(x, t, text, encoded)}
+        out = cast(Any, self.unet)(x, t, encoder_hidden_states=text, return_dict=False, **more)
         output = cast(Tensor, out[0]).to(x_t.dtype)
         return _READ[self.prediction_type](scaled, matched, output).at(x_t, level)
 
@@ -93,6 +99,28 @@ class ConditionedUNet(Network, ABC):
                 expected=f"(B, L, {width})",
             )
         return encoded["text"].to(self.dtype)
+
+    def heard_besides(self, x: Tensor, encoded: Encoded) -> dict[str, Any]:
+        """What Stable Diffusion XL hears besides: the pooled text, and the size of the picture.
+
+        The picture is told to be what the network sees, uncut (Podell et al. 2023, section 2.2).
+
+        Raises:
+            UsageError: No pooled text is given to a network that needs one.
+        """
+        if cast(Any, self.unet).config.get("addition_embed_type") != "text_time":
+            return {}
+        if "pooled" not in encoded:
+            raise UsageError(
+                "this network needs the pooled text embedding as well",
+                got=sorted(encoded),
+                expected="an Encoded with 'text' and 'pooled'",
+                remedy="pass on all that the model's TextEncoder gives",
+            )
+        height, width = (side * self.factor for side in x.shape[2:])
+        sizes = x.new_tensor([[height, width, 0, 0, height, width]]).repeat(len(x), 1)
+        pooled = encoded["pooled"].to(self.dtype)
+        return {"added_cond_kwargs": {"text_embeds": pooled, "time_ids": sizes}}
 
     @abstractmethod
     def additions(self, x: Tensor, t: Tensor, text: Tensor, encoded: Encoded) -> dict[str, Any]:
@@ -114,6 +142,7 @@ class UNetNetwork(ConditionedUNet):
         unet: A `UNet2DConditionModel` or a like.
         schedule: The one it was trained on.
         prediction_type: What it puts out.
+        factor: See `ConditionedUNet`.
     """
 
     def additions(self, x: Tensor, t: Tensor, text: Tensor, encoded: Encoded) -> dict[str, Any]:
@@ -135,6 +164,7 @@ class ControlledUNet(ConditionedUNet):
         schedule: The one both were trained on.
         prediction_type: What the UNet puts out.
         scale: Factor on the residuals that the ControlNet adds.
+        factor: See `ConditionedUNet`.
     """
 
     def __init__(
@@ -144,8 +174,10 @@ class ControlledUNet(ConditionedUNet):
         schedule: Schedule,
         prediction_type: PredictionType,
         scale: float = 1.0,
+        *,
+        factor: int = 8,
     ) -> None:
-        super().__init__(unet, schedule, prediction_type)
+        super().__init__(unet, schedule, prediction_type, factor=factor)
         self.controlnet = controlnet
         self.scale = scale
 
@@ -161,6 +193,7 @@ class ControlledUNet(ConditionedUNet):
             controlnet_cond=encoded["control"].to(self.dtype),
             conditioning_scale=self.scale,
             return_dict=False,
+            **self.heard_besides(x, encoded),
         )
         return {"down_block_additional_residuals": down, "mid_block_additional_residual": mid}
 

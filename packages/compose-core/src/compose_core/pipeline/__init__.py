@@ -25,7 +25,7 @@ from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from diffusers.schedulers.scheduling_utils import SchedulerMixin
 from diffusers.utils.outputs import BaseOutput
 from torch import Tensor
-from transformers import CLIPTextModel, CLIPTokenizer
+from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from compose_core.backbones import Model, assemble, load_components
 from compose_core.codec import Codec
@@ -73,9 +73,12 @@ class ComposePipeline(DiffusionPipeline):
         unet: `UNet2DConditionModel`.
         scheduler: Any diffusers scheduler with betas: those that the UNet was trained on.
         controlnet: Optional `ControlNetModel`; used by methods that give a `"control"`.
+        text_encoder_2: The second `CLIPTextModelWithProjection` of Stable Diffusion XL.
+        tokenizer_2: Its tokenizer.
+        force_zeros_for_empty_prompt: Whether an empty prompt is zeros for a model with two.
     """
 
-    model_cpu_offload_seq: ClassVar[str] = "text_encoder->controlnet->unet->vae"
+    model_cpu_offload_seq: ClassVar[str] = "text_encoder->text_encoder_2->controlnet->unet->vae"
     _optional_components: ClassVar[list[str]] = list(checks.OPTIONAL)
     _callback_tensor_inputs: ClassVar[list[str]] = ["latents"]
 
@@ -87,6 +90,9 @@ class ComposePipeline(DiffusionPipeline):
         unet: UNet2DConditionModel,
         scheduler: SchedulerMixin,
         controlnet: ControlNetModel | None = None,
+        text_encoder_2: CLIPTextModelWithProjection | None = None,
+        tokenizer_2: CLIPTokenizer | None = None,
+        force_zeros_for_empty_prompt: bool = True,
     ) -> None:
         super().__init__()
         cast(Any, self).register_modules(
@@ -96,7 +102,13 @@ class ComposePipeline(DiffusionPipeline):
             unet=unet,
             scheduler=scheduler,
             controlnet=controlnet,
+            text_encoder_2=text_encoder_2,
+            tokenizer_2=tokenizer_2,
         )
+        if text_encoder_2 is not None:  # others are saved as diffusers saves them
+            cast(Any, self).register_to_config(
+                force_zeros_for_empty_prompt=force_zeros_for_empty_prompt
+            )
         self._interrupt = False
         self._guidance_scale = 1.0
         self._num_timesteps = 0
@@ -122,12 +134,15 @@ class ComposePipeline(DiffusionPipeline):
         dtype = kwargs.pop("dtype", kwargs.pop("torch_dtype", None)) or torch.float32
         variant = kwargs.pop("variant", None)
         own = checks.components(kwargs)
-        return cls(**{**load_components(folder, dtype, variant), **own})
+        found = {**load_components(folder, dtype, variant), **own}
+        checks.check_known(cls, found)
+        return cls(**found)
 
     @property
     def model(self) -> Model:
         """The components as nouns of this package: network, text, codec, schedule."""
-        return assemble(self.components)
+        name = "force_zeros_for_empty_prompt"
+        return assemble({**self.components, name: cast(Any, self).config.get(name, True)})
 
     @property
     def guidance_scale(self) -> float:

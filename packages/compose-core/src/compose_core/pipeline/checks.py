@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any, cast
 
 from torch import Tensor
 
-from compose_core.errors import ShapeError, UsageError
+from compose_core.errors import ShapeError, UsageError, WeightsError
 from compose_core.scene import Scene
 from compose_core.scene.layer import short
 
-COMPONENTS = ("vae", "text_encoder", "tokenizer", "unet", "scheduler", "controlnet")
+COMPONENTS = (
+    "vae", "text_encoder", "tokenizer", "unet", "scheduler", "controlnet", "text_encoder_2",
+    "tokenizer_2",
+)  # fmt: skip
 """What the pipeline is made of."""
 
-OPTIONAL = ("controlnet",)
+OPTIONAL = ("controlnet", "text_encoder_2", "tokenizer_2")
 """What it can do without."""
 
 
@@ -41,6 +45,22 @@ def check(prompt: object, output_type: str, count: int) -> None:
         raise UsageError("unknown output type", got=output_type, expected="pil, np, pt or latent")
     if not _whole(count) or count < 1:
         raise UsageError("at least one picture", got=repr(count))
+
+
+def check_known(kind: type, parts: Mapping[str, object]) -> None:
+    """Refuse a model with parts that a pipeline cannot take.
+
+    Raises:
+        WeightsError: It has two text encoders, and the pipeline knows of one.
+    """
+    known = inspect.signature(kind).parameters
+    more = sorted(name for name in parts if name not in known)
+    if more:
+        raise WeightsError(
+            f"{kind.__name__} cannot use this model",
+            got=f"a model with {', '.join(more)}",
+            expected="one of the layout of Stable Diffusion 1 or 2",
+        )
 
 
 def check_numbers(steps: object, guidance: object, height: object, width: object) -> None:

@@ -54,6 +54,37 @@ def tiny_stable_diffusion(folder: str | Path, seed: int = 0) -> Path:
     return Path(folder)
 
 
+def tiny_stable_diffusion_xl(folder: str | Path, seed: int = 0) -> Path:
+    """Write a Stable Diffusion XL folder of random weights: two text encoders, one UNet.
+
+    As `tiny_stable_diffusion`, but for a `CLIPTextModelWithProjection` as second encoder and a
+    UNet that hears both, its pooled embedding, and the size of the picture.
+
+    Args:
+        folder: Where; made when missing.
+        seed: Of the weights.
+
+    Returns:
+        The folder.
+    """
+    diffusers: Any = import_module("diffusers")
+
+    pipeline: Any = diffusers.StableDiffusionXLPipeline(
+        vae=_filled(_vae, seed),
+        unet=_filled(lambda: _unet(**_XL), seed + 1),
+        text_encoder=_filled(_text_encoder, seed + 2),
+        text_encoder_2=_filled(lambda: _text_encoder(projected=True), seed + 3),
+        tokenizer=_tokenizer(),
+        tokenizer_2=_tokenizer(),
+        scheduler=diffusers.EulerDiscreteScheduler(
+            beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1
+        ),
+        add_watermarker=False,
+    )
+    pipeline.save_pretrained(folder)
+    return Path(folder)
+
+
 def tiny_controlnet(folder: str | Path, seed: int = 0) -> Path:
     """Write a random `ControlNetModel` folder that fits `tiny_stable_diffusion`.
 
@@ -86,9 +117,19 @@ def _vae() -> Any:
     )
 
 
-def _unet() -> Any:
+_XL = {
+    "cross_attention_dim": 2 * TEXT_WIDTH,
+    "addition_embed_type": "text_time",
+    "addition_time_embed_dim": 8,
+    "projection_class_embeddings_input_dim": 6 * 8 + TEXT_WIDTH,
+}
+"""What a UNet of Stable Diffusion XL has besides."""
+
+
+def _unet(**more: Any) -> Any:
     diffusers: Any = import_module("diffusers")
 
+    options: dict[str, Any] = {"cross_attention_dim": TEXT_WIDTH, **more}
     return diffusers.UNet2DConditionModel(
         sample_size=16,
         down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
@@ -96,8 +137,8 @@ def _unet() -> Any:
         block_out_channels=(16, 32),
         layers_per_block=1,
         norm_num_groups=8,
-        cross_attention_dim=TEXT_WIDTH,
         attention_head_dim=2,  # in this class: the number of heads
+        **options,
     )
 
 
@@ -115,11 +156,12 @@ def _controlnet() -> Any:
     )
 
 
-def _text_encoder() -> Any:
+def _text_encoder(projected: bool = False) -> Any:
     transformers: Any = import_module("transformers")
 
     vocabulary = _vocabulary()
-    return transformers.CLIPTextModel(
+    kind = transformers.CLIPTextModelWithProjection if projected else transformers.CLIPTextModel
+    return kind(
         transformers.CLIPTextConfig(
             vocab_size=len(vocabulary),
             hidden_size=TEXT_WIDTH,
