@@ -47,7 +47,7 @@ def related(reading: Reading) -> list[tuple[str, str, tuple[str, ...]]]:
         ("three apples and a blue one", [("apple", 3), ("blue apple", 1)]),
         ("a sign saying 'two cats' ", [("sign", 1), ("cat", 2)]),
         ('a sign saying "two cats"', [("sign", 1)]),
-        ("a cat while a dog runs", [("cat", 1), ("dog", 1)]),
+        ("a camera lens on a book", [("camera lens", 1), ("book", 1)]),
         ("a robot playing chess", [("robot", 1)]),
         ("a kitchen with an oven", [("oven", 1)]),
         ('a "big" table', [("big table", 1)]),

@@ -72,7 +72,7 @@ SCENERY = frozenset(
     "daylight sunset sunrise twilight moonlight sunlight darkness rain fog mist wind shade "
     "background backdrop foreground horizon landscape scenery scene environment air water space "
     "nothing light lighting shadow shadows weather winter summer autumn spring style art artwork "
-    "quality resolution bokeh artstation camera lens render rendering illustration "
+    "quality resolution bokeh artstation render rendering illustration "
     "hour focus depth 35mm 50mm 85mm kitchen bathroom bedroom office classroom library cafe "
     "restaurant garden park forest woods jungle city cityscape town village street "
     "distance indoors outdoors nature world field fields".split()
@@ -227,5 +227,7 @@ IRREGULAR: dict[str, str] = {
     "selfies": "selfie", "tori": "torus", "policemen": "policeman", "firemen": "fireman",
     "snowmen": "snowman", "shoes": "shoe", "toes": "toe", "canoes": "canoe", "oboes": "oboe",
     "caches": "cache", "dice": "die", "buses": "bus", "gases": "gas", "lenses": "lens",
+    "lens": "lens", "canvas": "canvas", "gas": "gas", "atlas": "atlas", "series": "series",
+    "species": "species", "chaos": "chaos", "cosmos": "cosmos", "canvases": "canvas",
 }  # fmt: skip
-"""Plurals that follow no rule."""
+"""Plurals that follow no rule, and singulars that look like plurals."""

@@ -207,7 +207,7 @@ class _Cutter:
         if leads_on and (last.endswith("ed") or last in lex.PARTICIPLES):
             return words[:-1], Mark("aside", last)
         one = count == 1 and plural(last) and last not in lex.PAIRED
-        if one and article in ("a", "an"):  # "a dog runs", as no plural follows "a"
+        if one and article in ("a", "an") and (leads_on or self.opens(after)):
             return words[:-1], Mark("join", last) if self.opens(after) else Mark("aside", last)
         return words, None
 
