@@ -8,6 +8,7 @@ import torch
 from compose_benchmarks.baselines.balanced import (
     GligenMethod,
     LayoutGuidanceMethod,
+    PerBoxMethod,
     SaliencyBlendMethod,
     StaticBlendMethod,
 )
@@ -128,3 +129,19 @@ def test_all_four_draw_and_differ(folders):
     for i, picture in enumerate(pictures):
         assert torch.isfinite(picture).all()
         assert all(not torch.equal(picture, other) for other in pictures[:i])
+
+
+def test_objects_are_drawn_in_their_boxes_and_then_together(folders):
+    """After the change of rule one prediction is asked for, with all words in its prompt."""
+    pipe = ComposePipeline.from_pretrained(folders[0])
+    given = {"device": "cpu", "generator": torch.Generator(), "guidance": 1.0, "steps": 4}
+    plan = PerBoxMethod(until=0.5).plan(scene(), pipe.model, **given)
+    x_t = torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(0))
+    moments = list(DDIM(LEVELS).steps(plan.denoiser, x_t, generator=torch.Generator()))
+    assert [moment.state.now for moment in moments] == [0, 0, 0, 1, 1, 1]
+    last = moments[-1]
+    whole = pipe.model.text.encode("a cube, a cone")
+    asked = pipe.model.network(moments[-2].x_t, last.step.now, whole).x0
+    torch.testing.assert_close(last.prediction.x0, asked)
+    with pytest.raises(UsageError, match="share of the steps"):
+        PerBoxMethod(until=1.0)

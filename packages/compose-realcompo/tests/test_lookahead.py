@@ -1,6 +1,7 @@
 """Listening: its derivative is the true one, and what it leaves out changes nothing."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -118,3 +119,16 @@ def test_what_is_not_finite_is_named(models, x_t):
     (one,) = [b.listener for b in branches(models[:1], networks=[network])]
     with pytest.raises(ComposeError, match=r"step 7 of 9[\s\S]*down_blocks\.0"):
         listen([one], x_t, LEVEL, moment="step 7 of 9")
+
+
+def test_it_hears_the_same_wherever_it_is(models, x_t, device):
+    networks = [copy.deepcopy(model.network).to(device) for model in models]
+    here = [branch.listener for branch in branches(models)]
+    there = [
+        replace(one, network=network, unet=network.unet, encoded=one.encoded.to(device))
+        for one, network in zip(here, networks, strict=True)
+    ]
+    expected, found = listen(here, x_t, LEVEL), listen(there, x_t.to(device), LEVEL)
+    assert found.derivative.device.type == device.type
+    error = found.derivative.cpu() - expected.derivative
+    assert error.norm() < 1e-2 * expected.derivative.norm()

@@ -246,3 +246,12 @@ def test_the_facade(folders):
         pipe(scene(CUBE), phrases=["a cube"], boxes=boxes[:1], **few)
     with pytest.raises(SceneError, match="leaves the canvas"):
         pipe("a cube", phrases=["a cube"], boxes=[(0.5, 0.5, 1.5, 1.0)], **few)
+
+
+def test_on_any_device(folders, method, device):
+    pipe = ComposePipeline.from_pretrained(folders["second"]).to(device)
+    pipe.set_progress_bar_config(disable=True)
+    out, said = draw(pipe, scene(CUBE, CONE), method())
+    assert said == []
+    assert out.images.device.type == device.type
+    assert torch.isfinite(out.images).all()

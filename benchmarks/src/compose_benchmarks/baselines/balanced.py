@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 import torch
 
 from compose_benchmarks.baselines.blends import Guidance, SaliencyBlend
-from compose_core.denoiser import Denoiser
+from compose_core.denoiser import Bound, Denoiser, Guided, Switched
+from compose_core.errors import UsageError
 from compose_core.method import Method, Plan, latent_shape
 from compose_core.noise import Generators
+from compose_core.regional import RegionalMethod
 from compose_core.scene import Scene
 from compose_realcompo.balancer import Balancer, Branch
 from compose_realcompo.method import RealCompoMethod
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "GligenMethod",
     "LayoutGuidanceMethod",
+    "PerBoxMethod",
     "SaliencyBlendMethod",
     "StaticBlendMethod",
 ]
@@ -120,3 +123,53 @@ class LayoutGuidanceMethod(Blended):
     def rule(self, branches: tuple[Branch, ...]) -> Denoiser:
         """See `Guidance`."""
         return Guidance(branches[0], strength=self.strength, until=self.until)
+
+
+@final
+class PerBoxMethod(Method):
+    """Each object drawn in its box by its own prompt, then the whole by all words.
+
+    After LLM-grounded diffusion (Lian et al. 2024, arXiv 2305.13655), whose second stage lays out
+    objects that were denoised alone and then lets the model go on with the whole prompt. Here the
+    objects are denoised together, each in its box (`regional`), instead of one after the other.
+
+    Args:
+        until: Share of the steps in which objects are drawn by their own prompts.
+    """
+
+    name: ClassVar[str] = "per-box"
+    summary: ClassVar[str] = "each object in its box, then the whole prompt (as LMD)"
+    accepts: ClassVar[frozenset[str]] = RegionalMethod.accepts - {"wrap"}
+    needs: ClassVar[frozenset[str]] = frozenset({"box|mask"})
+
+    def __init__(self, until: float = 0.5) -> None:
+        if not 0 < until < 1:
+            raise UsageError(
+                "until is a share of the steps", got=until, expected="between 0 and 1"
+            )
+        self.until = until
+        self._first = RegionalMethod(bootstrap=min(0.8, until))
+
+    @torch.no_grad()
+    def plan(
+        self,
+        scene: Scene,
+        model: Model,
+        *,
+        device: torch.device | str,
+        generator: Generators,
+        guidance: float,
+        steps: int,
+    ) -> Plan:
+        """See `RegionalMethod.plan`."""
+        plan = self._first.plan(
+            scene, model, device=device, generator=generator, guidance=guidance, steps=steps
+        )
+        said = told(scene, absent="append", padding=0.0)
+        cond, uncond = (
+            Bound(model.network, model.text.encode(text).to(device))
+            for text in (said.prompt, said.negative)
+        )
+        whole = cond if guidance == 1 else Guided(cond, uncond, guidance)
+        both = Switched([plan.denoiser, whole], [0.0, self.until])
+        return Plan(denoiser=both, shape=plan.shape, warnings=plan.warnings)
