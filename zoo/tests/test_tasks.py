@@ -147,10 +147,10 @@ def test_a_fresh_controlnet_changes_nothing(words) -> None:
         _latents(4), _tokens(words, 16), torch.rand(2, 64, 64), unet, encoder, empty
     )
     batch = task.batch(torch.arange(4))
-    assert batch["depth"].shape == (4, 3, 64, 64)
+    assert batch["map"].shape == (4, 3, 64, 64)
     with torch.no_grad():
         one, _ = task.loss(batch, torch.Generator().manual_seed(2))
-        batch["depth"] = torch.zeros_like(batch["depth"])
+        batch["map"] = torch.zeros_like(batch["map"])
         two, _ = task.loss(batch, torch.Generator().manual_seed(2))
     assert torch.equal(one, two)
 
@@ -161,8 +161,8 @@ def test_mirrored_latents_get_mirrored_depth(words) -> None:
     depth = torch.rand(2, 64, 64)
     task = guide.GuideTask(_latents(4), _tokens(words, 16), depth, unet, encoder, empty)
     batch = task.batch(torch.tensor([0, 8]))
-    assert torch.equal(batch["depth"][0], batch["depth"][1].flip(-1))
-    assert batch["depth"].amin() == 0 and batch["depth"].amax() == 1
+    assert torch.equal(batch["map"][0], batch["map"][1].flip(-1))
+    assert batch["map"].amin() == 0 and batch["map"].amax() == 1
 
 
 @pytest.mark.slow

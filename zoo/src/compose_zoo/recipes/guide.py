@@ -1,16 +1,25 @@
-"""What `controlnet-tiny-depth` learns: to follow a depth map with `sd-tiny` frozen."""
+"""What the ControlNets learn: to follow a map of the scene with `sd-tiny` frozen.
+
+`controlnet-tiny-depth` follows depth; other recipes give another `condition`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import torch
 from diffusers import ControlNetModel, UNet2DConditionModel
+from diffusers.models.attention_processor import AttnProcessor
 from torch import Generator, LongTensor, Tensor, nn
 from transformers import CLIPTextModel
 
 from compose_core.train import Task, TrainConfig
+from compose_worlds.primitives import cache
 from compose_worlds.primitives.labels import relative_depth
-from compose_zoo.recipes import noising
+from compose_zoo.recipes import noising, parts, stages
 from compose_zoo.recipes.denoiser import CAPTIONS, scheduler
+from compose_zoo.recipes.sd_tiny import latents_of
 
 SCENES = range(0, 12_288)
 WORDLESS = 0.3
@@ -48,13 +57,19 @@ class GuideTask(Task):
         self,
         latents: Tensor,
         tokens: Tensor,
-        depth: Tensor,
+        labels: Tensor,
         unet: UNet2DConditionModel,
         encoder: CLIPTextModel,
         empty: Tensor,
+        condition: Callable[[Tensor], Tensor] = condition,
     ) -> None:
-        """Latents (2 N, 4, 16, 16) and tokens as `DenoiserTask`; depth (N, 64, 64) inverse."""
-        self.latents, self.tokens, self.depth, self.empty = latents, tokens, depth, empty
+        """Latents (2 N, 4, 16, 16) and tokens as `DenoiserTask`; labels of the N plain scenes.
+
+        `condition` makes of labels (B, ...) the maps (B, 3, 64, 64) in [0, 1] that are followed;
+        that of a mirrored scene is mirrored. By default labels are inverse depth (N, 64, 64).
+        """
+        self.latents, self.tokens, self.labels, self.empty = latents, tokens, labels, empty
+        self.condition = condition
         self.unet = unet.requires_grad_(False).eval()
         self.text = encoder.requires_grad_(False).eval()
         self.control = build(unet)
@@ -71,15 +86,15 @@ class GuideTask(Task):
         return len(self.tokens)
 
     def batch(self, indices: LongTensor) -> dict[str, Tensor]:
-        """Latents, tokens, depth (B, 3, 64, 64) in [0, 1]."""
+        """Latents, tokens, map (B, 3, 64, 64) in [0, 1]."""
         number = indices // CAPTIONS
-        depth = condition(self.depth[number % len(self.depth)])
-        mirrored = number >= len(self.depth)
-        depth[mirrored] = depth[mirrored].flip(-1)
+        shown = self.condition(self.labels[number % len(self.labels)])
+        mirrored = number >= len(self.labels)
+        shown[mirrored] = shown[mirrored].flip(-1)
         return {
             "latent": self.latents[number].float(),
             "tokens": self.tokens[indices],
-            "depth": depth,
+            "map": shown,
         }
 
     def loss(
@@ -93,7 +108,7 @@ class GuideTask(Task):
         drawn = noising.noised(batch["latent"], self.alphas, generator)
         with torch.no_grad():
             words = self.text(tokens).last_hidden_state
-        down, middle = self.control(drawn.x_t, drawn.t, words, batch["depth"], return_dict=False)
+        down, middle = self.control(drawn.x_t, drawn.t, words, batch["map"], return_dict=False)
         predicted = self.unet(
             drawn.x_t,
             drawn.t,
@@ -102,3 +117,43 @@ class GuideTask(Task):
             mid_block_additional_residual=middle,
         ).sample
         return drawn.loss(predicted)
+
+
+def train(
+    folder: Path,
+    label: str,
+    condition: Callable[[Tensor], Tensor],
+    config: TrainConfig = CONFIG,
+    *,
+    device: str = "cpu",
+    resume: bool = True,
+    steps: int | None = None,
+) -> None:
+    """Train a ControlNet in `folder` and write its diffusers folder ``folder/export``.
+
+    Args:
+        folder: of the run, beside those of the others.
+        label: the stored label that is followed, a name of `cache.make`.
+        condition: makes maps of it, see `GuideTask`.
+        config: how to train.
+        device: where to train.
+        resume: whether a run in `folder` may be continued.
+        steps: fewer (or more) steps than the configuration's.
+    """
+    scenes = folder.parent / "cache" / "primitives"
+    base = parts.base_of(folder.parent)
+    latents, tokens = latents_of(folder.parent / "sd-tiny", scenes, base.vae.to(device))
+    half, captions = len(latents) // 2, len(tokens) // 2
+    use = SCENES.stop
+    pick = use * (captions // half)
+    latents = torch.cat([latents[:use], latents[half : half + use]])
+    tokens = torch.cat([tokens[:pick], tokens[captions : captions + pick]])
+    labels = cache.load(scenes, SCENES, (label,))[label]
+    empty = torch.tensor(base.tokenizer("", padding="max_length").input_ids)
+    base.unet.set_attn_processor(AttnProcessor())
+    task = GuideTask(latents, tokens, labels, base.unet, base.text_encoder, empty, condition)
+    task.control.set_attn_processor(AttnProcessor())
+    stages.run(task, config, folder / "guide", device=device, resume=resume, steps=steps)
+    if stages.first():
+        task.control.set_default_attn_processor()
+        task.control.half().save_pretrained(folder / "export", safe_serialization=True)
