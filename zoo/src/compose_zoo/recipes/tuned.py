@@ -1,0 +1,101 @@
+"""What the variants of `sd-tiny` learn: its UNet goes on, words and latents stay as they are."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from diffusers import StableDiffusionPipeline
+from diffusers.models.attention_processor import AttnProcessor
+from torch import Generator, LongTensor, Tensor, nn
+
+from compose_core.train import Task
+from compose_zoo.recipes import denoiser, noising, sd_tiny, stages
+
+CONFIG = replace(
+    denoiser.CONFIG,
+    steps=1500,
+    lr=4e-4,
+    seed=0,
+    warmup=100,
+    hold=0.4,
+    ema=0.995,
+    checkpoint_every=250,
+    validate_every=0,
+)
+"""From averaged weights; each variant has its own seed."""
+
+
+class TunedTask(Task):
+    """The denoiser's own loss on other pictures; the text encoder rests."""
+
+    def __init__(
+        self,
+        latents: Tensor,
+        tokens: Tensor,
+        base: StableDiffusionPipeline,
+        early: float = denoiser.EARLY,
+    ) -> None:
+        """Latents (2 N, 4, 16, 16) and tokens as `DenoiserTask`; the UNet of `base` is trained."""
+        self.latents, self.tokens, self.early = latents, tokens, early
+        self.unet = base.unet
+        # The explicit softmax trains faster than the fused one on a CPU.
+        self.unet.set_attn_processor(AttnProcessor())
+        self.text = base.text_encoder.requires_grad_(False).eval()
+        self.empty = torch.tensor(base.tokenizer("", padding="max_length").input_ids)
+        self.alphas = denoiser.scheduler().alphas_cumprod
+
+    @property
+    def modules(self) -> dict[str, nn.Module]:
+        """The UNet."""
+        return {"unet": self.unet}
+
+    @property
+    def size(self) -> int:
+        """Pictures, plain and mirrored, times captions."""
+        return len(self.tokens)
+
+    def batch(self, indices: LongTensor) -> dict[str, Tensor]:
+        """Latents (B, 4, 16, 16) and tokens (B, length)."""
+        latents = self.latents[indices // denoiser.CAPTIONS].float()
+        return {"latent": latents, "tokens": self.tokens[indices]}
+
+    def loss(
+        self, batch: dict[str, Tensor], generator: Generator
+    ) -> tuple[Tensor, dict[str, float]]:
+        """Squared error of epsilon, min-SNR weights."""
+        self.text.to(batch["latent"].device)
+        tokens = noising.dropped(batch["tokens"], self.empty, denoiser.DROPPED, generator)
+        drawn = noising.noised(batch["latent"], self.alphas, generator, self.early)
+        with torch.no_grad():
+            words = self.text(tokens).last_hidden_state
+        return drawn.loss(self.unet(drawn.x_t, drawn.t, words).sample)
+
+
+def train(
+    task: TunedTask,
+    base: StableDiffusionPipeline,
+    folder: Path,
+    *,
+    seed: int,
+    device: str = "cpu",
+    resume: bool = True,
+    steps: int | None = None,
+) -> None:
+    """Train in `folder` and write the diffusers folder ``folder/export``.
+
+    Args:
+        task: what is learned, with the UNet of `base`.
+        base: `sd-tiny`; its other parts are exported as they are.
+        folder: of the run.
+        seed: fixes order and noise.
+        device: where to train.
+        resume: whether a run in `folder` may be continued.
+        steps: fewer (or more) steps than those of `CONFIG`.
+    """
+    config = replace(CONFIG, seed=seed)
+    stages.run(task, config, folder / "unet", device=device, resume=resume, steps=steps)
+    if stages.first():
+        encoder = task.text.cpu()
+        sd_tiny.export(folder / "export", base.vae.cpu(), task.unet, encoder, base.tokenizer)
