@@ -29,14 +29,15 @@ class Listening:
 
     def __call__(self, attn: Attention, hidden_states: Tensor, **_: Any) -> Tensor:
         """Self-attention of tokens (B, L, D)."""
+        layer = cast(Any, attn)
         query, key, value = (
-            attn.head_to_batch_dim(project(hidden_states))
-            for project in (attn.to_q, attn.to_k, attn.to_v)
+            layer.head_to_batch_dim(project(hidden_states))
+            for project in (layer.to_q, layer.to_k, layer.to_v)
         )
-        found = attn.get_attention_scores(query, key)
-        self.kept = found.unflatten(0, (-1, attn.heads))
-        out = attn.batch_to_head_dim(torch.bmm(found, value))
-        return attn.to_out[0](out)
+        found = cast(Tensor, layer.get_attention_scores(query, key))
+        self.kept = found.unflatten(0, (-1, layer.heads))
+        out = layer.batch_to_head_dim(torch.bmm(found, value))
+        return layer.to_out[0](out)
 
 
 def listen(unet: UNet2DConditionModel) -> list[Listening]:
