@@ -220,8 +220,20 @@ def test_controls_are_drawn_where_things_are():
     assert tuple(found) == colour_of(1)
     assert segments[0, :, 0, 0].sum() == 0
     skeleton = draw_control(given, "keypoints")
-    assert skeleton[0, :, 13, 19].sum() > 0
+    assert skeleton[0, :, 13, 19].min() == 1  # a point of no known name is white
     assert skeleton[0, :, 50:, 50:].sum() == 0
+
+
+def test_bodies_are_drawn_as_openpose_draws_them():
+    body = {"Left_Knee": [0.25, 0.5], "left ankle": [0.75, 0.5], "neck": [0.5, 0.9]}
+    layer = {"name": "figure", "prompt": "a cube", "keypoints": "body.json"}
+    drawn = draw_control(scene(layer, files={"body.json": json.dumps(body).encode()}), "keypoints")
+    pixels = (drawn[0] * 255).round()
+    # Point 12 is blue, 13 is 20 degrees on; the 12th limb, between them, has the hue of point 11.
+    assert pixels[:, 32, 16].tolist() == [0, 0, 255]
+    assert pixels[:, 32, 48].tolist() == [85, 0, 255]
+    assert pixels[:, 32, 32].tolist() == [0, round(0.6 * 85), round(0.6 * 255)]
+    assert pixels[:, 45, 32].sum() == 0  # nothing joins the neck to a knee
 
 
 def test_the_facade(folders):

@@ -1,7 +1,8 @@
 """Pictures that tell a ControlNet where things are, drawn from a scene.
 
-Segments are flat colours, one for each label; groups of keypoints are skeletons in the colours
-and order of OpenPose where their names are known, and dots where not.
+Segments are flat colours, one for each label. Groups of keypoints are drawn as published
+ControlNets for poses see them, by the 18 points, 17 limbs and colours of OpenPose; points of other
+names are white dots.
 """
 
 from __future__ import annotations
@@ -19,12 +20,25 @@ from torch import Tensor
 from compose_core.conditions import Box, Condition, Depth, Keypoints, Mask, Segments
 from compose_core.scene import Scene
 
-__all__ = ["Control", "colour_of", "draw_control"]
+__all__ = ["POINTS", "Control", "colour_of", "draw_control"]
 
 Control = Literal["keypoints", "segments", "depth"]
 """What a ControlNet was trained to follow."""
 
 _GOLDEN = 0.618033988749895
+
+POINTS = (
+    "nose", "neck", "right shoulder", "right elbow", "right wrist", "left shoulder", "left elbow",
+    "left wrist", "right hip", "right knee", "right ankle", "left hip", "left knee", "left ankle",
+    "right eye", "left eye", "right ear", "left ear",
+)  # fmt: skip
+"""The points of a body in the order of OpenPose (Cao et al. 2017, COCO layout)."""
+
+_LIMBS = (
+    (1, 2), (1, 5), (2, 3), (3, 4), (5, 6), (6, 7), (1, 8), (8, 9), (9, 10), (1, 11), (11, 12),
+    (12, 13), (1, 0), (0, 14), (14, 16), (0, 15), (15, 17),
+)  # fmt: skip
+"""Which points are joined; limb `i` and point `i` have the `i`-th of 18 hues."""
 
 
 def colour_of(label: int) -> tuple[int, int, int]:
@@ -74,17 +88,36 @@ def _labels(
 
 
 def _skeletons(scene: Scene, layers: list[tuple[str, tuple[Condition, ...]]]) -> Image.Image:
-    """Dots at the points of each group, joined in their order."""
+    """Limbs at 0.6 of their colour, points over them, each group over those behind it."""
     picture = Image.new("RGB", (scene.width, scene.height))
     draw = ImageDraw.Draw(picture)
-    radius = max(scene.width, scene.height) / 64
-    for number, (_, own) in enumerate(layers, 1):
+    radius = max(scene.width, scene.height) / 128
+    for _, own in layers:
         for group in (x for x in own if isinstance(x, Keypoints)):
-            places = [(x * scene.width, y * scene.height) for x, y in group.points.values()]
-            draw.line(places, fill=colour_of(number), width=max(1, round(radius)))
-            for x, y in places:
-                draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill="white")
+            at = {
+                _plain(name): (x * scene.width, y * scene.height)
+                for name, (x, y) in group.points.items()
+            }
+            for i, (a, b) in enumerate(_LIMBS):
+                if POINTS[a] in at and POINTS[b] in at:
+                    faint = tuple(round(0.6 * channel) for channel in _hue(i))
+                    ends = [at[POINTS[a]], at[POINTS[b]]]
+                    draw.line(ends, fill=faint, width=max(1, round(2 * radius)))
+            for name, (x, y) in at.items():
+                colour = _hue(POINTS.index(name)) if name in POINTS else (255, 255, 255)
+                spot = (x - radius, y - radius, x + radius, y + radius)
+                draw.ellipse(spot, fill=colour)
     return picture
+
+
+def _plain(name: str) -> str:
+    return " ".join(name.lower().replace("_", " ").replace("-", " ").split())
+
+
+def _hue(i: int) -> tuple[int, int, int]:
+    """The `i`-th of 18 steps around the circle of hues, from red over green and blue."""
+    r, g, b = colorsys.hsv_to_rgb(i / 18, 1.0, 1.0)
+    return (round(255 * r), round(255 * g), round(255 * b))
 
 
 def _tensor(pixels: NDArray[np.uint8]) -> Tensor:
