@@ -1,12 +1,13 @@
 """The balancer: laws of denoisers, Algorithm 1 step by step, and what it costs."""
 
+import copy
 from dataclasses import replace
 
 import pytest
 import torch
 
 from compose_core.denoiser import Step
-from compose_core.errors import UsageError
+from compose_core.errors import ComposeError, UsageError
 from compose_core.evaluate import Local
 from compose_core.sampler import DDIM, Euler, Heun
 from compose_core.testing import laws
@@ -234,6 +235,41 @@ def test_three_branches(models, x_t):
     torch.testing.assert_close(xi.sum(0), torch.ones(2, 1, 16, 16))
     torch.testing.assert_close(xi[0], xi[2])  # twins move alike
     assert not torch.allclose(xi[0], xi[1])
+
+
+def test_a_step_that_stays_where_it_is_is_not_looked_ahead(models, x_t):
+    balancer = Balancer(branches(models), Options(start=0))
+    state = balancer.init(x_t, seeded())
+    still = Step(LEVELS[1], LEVELS[1], 1, 6, seeded(), Local())
+    own, _ = balancer.adapt(state, x_t, still)
+    assert own.heard is None
+    assert torch.equal(own.coefficients, state[0].coefficients)
+
+
+def test_a_lagged_update_credits_no_shares_that_had_no_part(models, x_t):
+    how = Options(variant=VARIANTS["official"], start=0.5, lagged=True, rate=50.0)
+    walked = walk(Balancer(branches(models), how), x_t)
+    coefficients = [moment.state[0].coefficients for moment in walked]
+    assert all(torch.equal(c, coefficients[0]) for c in coefficients[:4])
+    assert not torch.equal(coefficients[4], coefficients[3])
+
+
+def test_a_branch_whose_numbers_break_is_named(models, x_t):
+    broken = copy.deepcopy(models[1].network)
+    with torch.no_grad():
+        broken.unet.conv_out.bias[0] = float("nan")
+    made = branches(models, networks=[models[0].network, broken])
+    with pytest.raises(ComposeError, match=r"prediction of branch '1' is not finite at step 1"):
+        run(Balancer(made, Options(start=0)), x_t)
+
+
+def test_what_is_heard_moves_with_the_balancer(models):
+    balancer = Balancer(branches(models), Options(start=0))
+    masks = [one.masks.dtype for one in balancer._listeners]
+    moved = copy.deepcopy(balancer).double()
+    assert masks == [torch.float32, torch.float32]
+    assert all(one.masks.dtype == torch.float64 for one in moved._listeners)
+    assert all(one.encoded["text"].dtype == torch.float64 for one in moved._listeners)
 
 
 def test_a_branch_must_have_two_known_sides(models):

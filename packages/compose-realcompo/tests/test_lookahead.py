@@ -132,3 +132,22 @@ def test_it_hears_the_same_wherever_it_is(models, x_t, device):
     assert found.derivative.device.type == device.type
     error = found.derivative.cpu() - expected.derivative
     assert error.norm() < 1e-2 * expected.derivative.norm()
+
+
+def test_one_branch_may_have_no_words(models, x_t):
+    (first, second) = [branch.listener for branch in branches(models)]
+    mute = replace(first, spans=((), ()))
+    heard = listen([mute, second], x_t, LEVEL)
+    assert torch.equal(heard.losses[0], torch.zeros(2))
+    assert torch.equal(heard.derivative, listen([second], x_t, LEVEL).derivative)
+    assert torch.equal(listen([mute], x_t, LEVEL).derivative, torch.zeros_like(x_t))
+
+
+def test_branches_of_one_network_keep_their_own_words(models, x_t):
+    (first, second) = [branch.listener for branch in branches([models[0], models[0]])]
+    other = replace(second, spans=((4,), (2, 3)))
+    both = listen([first, other], x_t, LEVEL)
+    for k, one in enumerate((first, other)):
+        alone = listen([one], x_t, LEVEL)
+        torch.testing.assert_close(both.losses[k], alone.losses[0])
+    assert not torch.allclose(both.losses[0], both.losses[1])

@@ -12,11 +12,13 @@ from PIL import Image
 from compose_core.errors import SceneError, UsageError, WeightsError
 from compose_core.method import find
 from compose_core.pipeline import ComposePipeline
+from compose_core.sampler import DDIM
 from compose_core.scene import Assets, build
 from compose_core.testing.folders import tiny_controlnet, tiny_stable_diffusion_xl
 from compose_realcompo.controls import colour_of, draw_control
 from compose_realcompo.method import RealCompoMethod
 from compose_realcompo.pipeline import RealCompoPipeline
+from compose_realcompo.planner import told
 
 CUBE = {"name": "cube", "prompt": "a cube", "box": (0.1, 0.2, 0.45, 0.9)}
 CONE = {"name": "cone", "prompt": "a cone", "box": (0.55, 0.2, 0.9, 0.9)}
@@ -127,7 +129,7 @@ def test_more_boxes_than_the_model_takes(pipe, method):
 def test_phrases_that_the_prompt_lacks(pipe, method):
     lacking = scene(CUBE, prompt="on grass")
     out, said = draw(pipe, lacking, method())
-    assert said == []
+    assert said == ["the prompt has no such words, they are appended: 'a cube'"]
     same, _ = draw(pipe, scene(CUBE, prompt="on grass, a cube"), method())
     assert torch.equal(out.images, same.images)
     with pytest.raises(UsageError, match="'a cube' not in 'on grass'"):
@@ -151,9 +153,70 @@ def test_three_models_and_one_instead_of_another(pipe, folders, method):
 
 
 def test_before_t0_it_is_the_layout_model(pipe, method):
-    alone, _ = draw(pipe, scene(CUBE, CONE), method(start=1.0))
-    static, _ = draw(pipe, scene(CUBE, CONE), method(start=1.0, dynamic=False))
-    assert torch.equal(alone.images, static.images)
+    how, model = method(start=1.0), pipe.model
+    alone, _ = draw(pipe, scene(CUBE, CONE), how, output_type="latent")
+    said = told(scene(CUBE, CONE), absent="append", padding=0.0)
+    parts = how.parts(said, model, (16, 16), device="cpu", guidance=5.0)
+    walk = DDIM(model.schedule.levels(4))
+    seeds = [torch.Generator().manual_seed(0)]
+    x_t = walk.initial((1, 4, 16, 16), seeds)
+    text, layout = (walk.sample(branch.denoiser, x_t) for branch in parts.branches)
+    torch.testing.assert_close(alone.images, layout, atol=1e-4, rtol=1e-4)
+    assert (alone.images - text).abs().max() > 1e-2
+
+
+def test_what_is_not_there_is_told_alike_for_any_number_of_boxes(pipe, method):
+    """The unconditional side hears the same missing tokens, whatever else is asked."""
+    model = pipe.model
+    heard = []
+    for given in (scene(CUBE), scene(CUBE, CONE)):
+        said = told(given, absent="append", padding=0.0)
+        branch = method().parts(said, model, (16, 16), device="cpu", guidance=5.0).branches[-1]
+        uncond = branch.denoiser.uncond.encoded
+        assert uncond["present"].sum() == 0
+        assert uncond["boxes"].shape == (1, 30, 4)
+        x_t = torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(0))
+        heard.append(branch.denoiser.uncond(x_t, model.schedule.level(500.0)).x0)
+    torch.testing.assert_close(heard[0], heard[1])
+
+
+def test_layers_that_ask_for_what_nobody_hears_are_named(pipe, method, folders, tmp_path):
+    _, said = draw(pipe, scene({**CUBE, "negative": "ugly"}), method())
+    assert any("negative of layer 'cube' is not used" in line for line in said)
+    how = RealCompoMethod(tiny_controlnet(tmp_path / "control", seed=3), start=0.0)
+    _, said = draw(pipe, scene(CUBE), how)
+    assert any("no layer has keypoints" in line for line in said)
+
+
+def test_a_layer_of_no_weight_is_not_in_the_control():
+    assert draw_control(scene({**CUBE, "weight": 0.0}), "segments").sum() == 0
+    assert draw_control(scene(CUBE), "segments").sum() > 0
+
+
+def test_options_that_make_no_sense():
+    for bad in ({"control": "pose"}, {"shape": "mask"}, {"absent": "drop"}, {"padding": -0.1}):
+        with pytest.raises(UsageError, match=next(iter(bad))):
+            RealCompoMethod(**bad)
+    with pytest.raises(UsageError, match="unknown variant"):
+        RealCompoMethod(variant="other")
+
+
+def test_the_model_instead_also_draws_alone(folders):
+    """Two models of one set of latents; the run's own has no part."""
+    pipe = ComposePipeline.from_pretrained(folders["first"])
+    pipe.set_progress_bar_config(disable=True)
+    how = RealCompoMethod(folders["gated"], [folders["second"]], instead=True)
+    lost = scene({"name": "lost", "prompt": "a cone"})
+    out, _ = draw(pipe, lost, how, output_type="latent")
+    second = ComposePipeline.from_pretrained(folders["second"])
+    second.set_progress_bar_config(disable=True)
+    same, _ = draw(second, lost, RealCompoMethod(folders["gated"]), output_type="latent")
+    torch.testing.assert_close(out.images, same.images)
+
+
+def test_inference_mode_says_what_to_do(pipe, method):
+    with torch.inference_mode(), pytest.raises(UsageError, match=r"torch\.no_grad"):
+        draw(pipe, scene(CUBE, CONE), method())
 
 
 def png(values):

@@ -43,6 +43,17 @@ def test_one_plural_serves_all():
     assert said("two boxes", "box").spans == ((2, 3),)
 
 
+def test_a_shorter_phrase_takes_what_is_not_part_of_a_longer_one():
+    found = said("a blue cube and a cube", "blue cube", "cube")
+    assert found.spans == ((2, 3, 4, 5), (8, 9))
+    assert said("a blue cube", "blue cube", "cube").spans == ((2, 3, 4, 5), (4, 5))
+
+
+def test_irregular_plurals():
+    assert said("two babies", "baby").spans == ((2, 3),)
+    assert said("dry leaves and knives", "leaf", "knife").spans == ((2, 3), (5, 6))
+
+
 def test_case_and_spaces_do_not_matter_but_word_borders_do():
     assert said("A  Red \n Sphere", "red sphere").spans == ((2, 3, 4),)
     with pytest.raises(UsageError, match="not in the prompt"):

@@ -8,7 +8,7 @@ and what the branches said at x_t is kept for the step that follows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, cast, final
 
@@ -22,6 +22,7 @@ from compose_core.errors import UsageError
 from compose_core.evaluate import Answers, Questions
 from compose_core.noise import Generators
 from compose_core.prediction import Prediction
+from compose_core.sampler.interface import check_finite
 from compose_core.schedule import Level
 from compose_realcompo import coefficients as coe
 from compose_realcompo.lookahead import Heard, Listener, listen
@@ -140,8 +141,8 @@ class Balancer(Composer):
             return replace(own, made=None)
         if how.lagged:
             return self._lagged(own, states, x_t, step)
-        if (step.index % how.update_every) or step.next.is_clean:
-            return own  # nothing can be heard of a sample that no network was trained on
+        if step.index % how.update_every or step.next.is_clean or _still(step):
+            return own  # of a clean sample nobody can hear, and of the same one nothing new
         return self._ahead(own, states, x_t, step)
 
     @property
@@ -156,6 +157,7 @@ class Balancer(Composer):
         guided, cond = self._both(answers, states, x_t, step.now)
         used = guided if self.options.guided_lookahead else cond
         x0 = [prediction.x0 for prediction in used]
+        self._check(x0, step)
         xi = coe.shares(own.coefficients)
         x_s = coe.stepped(x_t, coe.blend(xi, x0), step.now, step.next)
         level = step.next if self.options.variant.look_at_next else step.now
@@ -189,6 +191,7 @@ class Balancer(Composer):
             coe.rate(step.index, step.total, self._scale(x_t)),
         )
         held = _Held(x_t, step.now, tuple(guided))
+        made = None if own.alone else made  # the shares had no part in it
         return replace(own, coefficients=found, held=held, made=made, heard=heard, gradient=size)
 
     def _guided(
@@ -218,6 +221,17 @@ class Balancer(Composer):
             max_batch=getattr(step.evaluator, "max_batch", None),
             moment=f"step {step.index + 1} of {step.total}",
         )
+
+    def _check(self, x0: Sequence[Tensor], step: Step) -> None:
+        """Name the branch whose numbers break, before its sample breaks all others."""
+        for branch, each in zip(self.branches, x0, strict=True):
+            check_finite(each, f"prediction of branch {branch.name!r}", step)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Balancer:
+        # As `Bound`: what is heard, and where, follows the module.
+        super()._apply(fn, recurse)  # pyright: ignore[reportUnknownMemberType]
+        self._listeners = tuple(one.moved(fn) for one in self._listeners)
+        return self
 
     def _scale(self, x_t: Tensor) -> float:
         """The rate for this size: see `Options.rate`."""
@@ -299,6 +313,11 @@ class Balancer(Composer):
         _, states = cast("tuple[Balance, tuple[State, ...]]", state)
         each = zip(self.branches, self.denoisers, states, strict=True)
         return [(branch.name, part, own) for branch, part, own in each]
+
+
+def _still(step: Step) -> bool:
+    """Whether a step leaves the sample where it is, as some schedulers of second order do."""
+    return bool((step.next.ratio == step.now.ratio).all())
 
 
 def _known(own: Balance, x_t: Tensor, level: Level) -> bool:

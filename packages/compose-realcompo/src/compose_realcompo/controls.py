@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import colorsys
 from collections.abc import Iterator
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -18,9 +18,10 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from compose_core.conditions import Box, Condition, Depth, Keypoints, Mask, Segments
+from compose_core.errors import UsageError
 from compose_core.scene import Scene
 
-__all__ = ["POINTS", "Control", "colour_of", "draw_control"]
+__all__ = ["POINTS", "Control", "check_control", "colour_of", "draw_control"]
 
 Control = Literal["keypoints", "segments", "depth"]
 """What a ControlNet was trained to follow."""
@@ -41,6 +42,17 @@ _LIMBS = (
 """Which points are joined; limb `i` and point `i` have the `i`-th of 18 hues."""
 
 
+def check_control(control: str) -> None:
+    """Refuse what no ControlNet here follows.
+
+    Raises:
+        UsageError: `control` is unknown.
+    """
+    if control not in get_args(Control):
+        known = ", ".join(get_args(Control))
+        raise UsageError("unknown control", got=repr(control), expected=f"one of {known}")
+
+
 def colour_of(label: int) -> tuple[int, int, int]:
     """The colour of a label number; 0 is black, others lie around the circle of hues."""
     if label <= 0:
@@ -52,7 +64,7 @@ def colour_of(label: int) -> tuple[int, int, int]:
 def draw_control(scene: Scene, control: Control) -> Tensor:
     """(1, 3, H, W) in [0, 1], of the size of the canvas, nearer layers over farther ones."""
     conditions = scene.conditions()
-    layers = [(layer.name, conditions[layer.name]) for layer in scene.ordered]
+    layers = [(x.name, conditions[x.name]) for x in scene.ordered if x.weight > 0]
     if control == "depth":
         picture = np.zeros((scene.height, scene.width), np.float32)
         for _, own in layers:

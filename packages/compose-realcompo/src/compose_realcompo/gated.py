@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from compose_core.backbones import Model
 from compose_core.errors import WeightsError
-from compose_realcompo.grounding import GatedUNet
+from compose_realcompo.grounding import LIMIT, GatedUNet
 
 __all__ = [
     "FORMAT",
@@ -98,7 +98,20 @@ def add_gates(model: Model, folder: Path) -> Model:
         )
     moved = {name: value.to(weight) for name, value in tensors.items()}
     unet.load_state_dict(moved, strict=False, assign=True)
-    return _with_unet(model, unet.eval().requires_grad_(False))
+    empty = [name for name, value in unet.state_dict().items() if value.is_meta]
+    if empty:
+        raise WeightsError(
+            "the base of the gated layers is not here",
+            got=f"{len(empty)} tensors without values, such as {empty[0]}",
+            expected="a model whose weights are in memory, under their usual names",
+            remedy="do not offload its UNet, and fuse or unload what was added to it",
+        )
+    room = index.get("room", LIMIT)
+    if not isinstance(room, int) or not 1 <= room <= LIMIT:
+        raise WeightsError(
+            f"{folder} cannot be read", got=f"room = {room}", expected=f"1 to {LIMIT}"
+        )
+    return _with_unet(model, unet.eval().requires_grad_(False), room)
 
 
 def base_named(folder: Path) -> str:
@@ -119,8 +132,9 @@ def hearing_boxes(model: Model) -> Model:
     return _with_unet(model, cast(nn.Module, model.components["unet"]))
 
 
-def _with_unet(model: Model, unet: nn.Module) -> Model:
-    network = GatedUNet(unet, model.schedule, cast(Any, model.network).prediction_type).eval()
+def _with_unet(model: Model, unet: nn.Module, room: int = LIMIT) -> Model:
+    kind = cast(Any, model.network).prediction_type
+    network = GatedUNet(unet, model.schedule, kind, room=room, factor=model.codec.factor).eval()
     parts: Mapping[str, Any] = {**model.components, "unet": unet}
     return replace(model, network=network, components=parts)
 

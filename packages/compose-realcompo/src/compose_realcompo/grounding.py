@@ -44,6 +44,8 @@ class GatedUNet(ConditionedUNet):
         on: Share of the walk, from its noisy end, during which boxes are heard fully: beta = 1 in
             the original's schedule. RealCompo hears them throughout.
         fade: Share of the walk during which beta then falls to 0.
+        room: How many tokens of boxes it was trained to hear, missing ones included.
+        factor: See `ConditionedUNet`.
 
     Raises:
         WeightsError: The UNet has no gated layers.
@@ -58,8 +60,10 @@ class GatedUNet(ConditionedUNet):
         *,
         on: float = 1.0,
         fade: float = 0.0,
+        room: int = LIMIT,
+        factor: int = 8,
     ) -> None:
-        super().__init__(unet, schedule, prediction_type)
+        super().__init__(unet, schedule, prediction_type, factor=factor)
         kind = cast(Any, unet).config.get("attention_type")
         if kind != "gated":
             raise WeightsError(
@@ -72,7 +76,7 @@ class GatedUNet(ConditionedUNet):
             raise UsageError(
                 "the gates make no schedule", got=f"on={on}, fade={fade}", expected="shares of one"
             )
-        self.on, self.fade = on, fade
+        self.on, self.fade, self.room = on, fade, room
 
     def forward(self, x_t: Tensor, level: Level, encoded: Encoded) -> Prediction:
         """Predict `x0`; see `ConditionedUNet`."""
@@ -120,14 +124,18 @@ def embed_phrases(text: TextEncoder, phrases: Sequence[str]) -> Tensor:
 
 
 def grounded(
-    boxes: Sequence[Box], embeddings: Tensor, device: torch.device | str
+    boxes: Sequence[Box], embeddings: Tensor, device: torch.device | str, room: int = LIMIT
 ) -> tuple[Encoded, Encoded]:
     """What a `GatedUNet` hears of boxes, and of none, each of batch 1.
+
+    There are as many tokens as the model was trained with, the missing ones included: what is
+    not there is heard as well, and the answer without boxes does not depend on their number.
 
     Args:
         boxes: N, as fractions of the canvas.
         embeddings: Of their phrases, (N, D).
         device: Where the tensors go.
+        room: How many tokens there are; more, if there are more boxes.
 
     Raises:
         UsageError: There are more boxes than the model takes.
@@ -138,7 +146,7 @@ def grounded(
             got=len(boxes),
             expected=f"{LIMIT} or less",
         )
-    count = max(len(boxes), 1)
+    count = max(len(boxes), room)
     places = torch.zeros(1, count, 4)
     for i, box in enumerate(boxes):
         places[0, i] = torch.tensor([box.x0, box.y0, box.x1, box.y1])

@@ -8,9 +8,9 @@ the maps nor the derivative.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from compose_core.attention import AttentionMaps, layers, record
 from compose_core.denoiser import Network
 from compose_core.encoded import Encoded
-from compose_core.errors import ComposeError
+from compose_core.errors import ComposeError, UsageError
 from compose_core.schedule import Level
 from compose_realcompo.loss import attended, outside
 
@@ -61,6 +61,14 @@ class Listener:
     def moves(self) -> bool:
         """Whether its loss can change: a phrase whose region is not the whole picture."""
         return self.counts and any(self.spans) and not bool((self.masks == 1).all())
+
+    def moved(self, fn: Callable[[Tensor], Tensor]) -> Listener:
+        """The same one with all tensors moved or cast by `fn`."""
+        return replace(
+            self,
+            encoded=Encoded({name: fn(value) for name, value in self.encoded.items()}),
+            masks=fn(self.masks),
+        )
 
     def loss(self, attention: Tensor, sample: int) -> Tensor:
         """Eq. 6 for one sample: attention (1, regions, h', w') to a number."""
@@ -155,6 +163,11 @@ class _Asked:
         samples = [i for _, i in rows]
         given = self.x[samples]
         encoded = Encoded.cat([_row_of(self.listeners[k].encoded, i) for k, i in rows])
+        if torch.is_inference_mode_enabled():
+            raise UsageError(
+                "a look-ahead takes a derivative, and inference mode takes none",
+                remedy="use torch.no_grad() instead of torch.inference_mode()",
+            )
         with torch.enable_grad(), frozen(first.network):
             given.requires_grad_(True)
             with record(first.unet, first.where, grad=True) as maps:
@@ -200,9 +213,9 @@ class _Asked:
         self, losses: list[Tensor], x: Tensor, maps: AttentionMaps, network: Network
     ) -> Tensor:
         """Derivative of the sum by x; scaled up in half precision, so as not to underflow."""
-        if not losses:
+        total = torch.stack(losses).sum() if losses else x.new_zeros(())
+        if not total.requires_grad:  # nobody counts, or those who do have no words to hear
             return torch.zeros_like(x)
-        total = torch.stack(losses).sum()
         half = any(weight.dtype == torch.float16 for weight in network.parameters())
         scale = _LARGEST_SCALE if half else 1.0
         while True:

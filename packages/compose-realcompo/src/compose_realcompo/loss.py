@@ -38,7 +38,7 @@ def attended(maps: Tensor, spans: Sequence[Sequence[int]]) -> Tensor:
                 got=list(span),
                 expected=f"positions from 0 to {tokens - 1}",
             )
-    empty = torch.zeros_like(maps[:, 0])
+    empty = torch.zeros_like(maps[:, 0]).detach()
     each = [maps[:, list(span)].mean(1) if len(span) else empty for span in spans]
     return torch.stack(each, 1)
 

@@ -21,7 +21,7 @@ from compose_core.noise import Generators
 from compose_core.scene import Scene
 from compose_core.scene.remarks import doubled
 from compose_realcompo.balancer import Balancer, Branch
-from compose_realcompo.controls import Control
+from compose_realcompo.controls import Control, check_control
 from compose_realcompo.options import RATE, Options
 from compose_realcompo.planner import Told, branch, told
 from compose_realcompo.regions import Shape
@@ -73,7 +73,7 @@ class RealCompoMethod(Method):
     name: ClassVar[str] = "realcompo"
     summary: ClassVar[str] = "realistic and spatially aware models balanced by pixel (RealCompo)"
     accepts: ClassVar[frozenset[str]] = frozenset(
-        {"prompt", "negative", "box", "mask", "keypoints", "segments", "weight"}
+        {"prompt", "negative", "box", "mask", "keypoints", "segments", "depth", "z", "weight"}
     )
 
     def __init__(
@@ -95,6 +95,11 @@ class RealCompoMethod(Method):
         padding: float = 0.0,
         factor: int | None = None,
     ) -> None:
+        check_control(control)
+        _one_of("shape", shape, ("box", "true"))
+        _one_of("absent", absent, ("append", "refuse"))
+        if not 0 <= padding <= 1:
+            raise UsageError("padding is a share of the canvas", got=padding, expected="0 to 1")
         if instead and not fidelity:
             raise UsageError(
                 "nobody is left for fidelity", got="instead=True", expected="a fidelity model"
@@ -144,7 +149,9 @@ class RealCompoMethod(Method):
         remarks = [*said.remarks, *doubled(scene)]
         if not said.regions:
             remarks.append("no layer says where it is: the text-to-image model draws alone")
-            denoiser = _text_alone(model, said, guidance, device)
+            alone = load_fidelity(self.fidelity[0], model, device) if self.instead else model
+            remarks += too_long((said.prompt, said.negative), alone.text)
+            denoiser = _text_alone(alone, said, guidance, device)
         else:
             parts = self.parts(said, model, shape[1:], device=device, guidance=guidance)
             remarks += parts.remarks
@@ -197,7 +204,8 @@ class RealCompoMethod(Method):
         """The models, the spatial one last; the same objects for every scene."""
         unet = cast(nn.Module, model.components["unet"])
         kept = self._held
-        if kept is None or kept.unet is not unet or kept.device != torch.device(device):
+        where = (torch.device(device), next(unet.parameters()).dtype)
+        if kept is None or kept.unet is not unet or kept.where != where:
             sides: list[Side] = [] if self.instead else [Side("text", model, "text")]
             for n, given in enumerate(self.fidelity, 2 - self.instead):
                 name = "text" if n == 1 else f"text {n}"
@@ -206,7 +214,7 @@ class RealCompoMethod(Method):
             sides.append(Side("layout", spatial, hears))
             for side in sides[:-1]:
                 check_same_latents(side.model, spatial, (side.name, "layout"))
-            kept = _Held(unet, torch.device(device), tuple(sides))
+            kept = _Held(unet, where, tuple(sides))
             self._held = kept
         return kept.sides
 
@@ -222,8 +230,13 @@ class _Held(NamedTuple):
     """What was loaded last, and for what."""
 
     unet: nn.Module
-    device: torch.device
+    where: tuple[torch.device, torch.dtype]
     sides: tuple[Side, ...]
+
+
+def _one_of(what: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise UsageError(f"unknown {what}", got=repr(value), expected=" or ".join(known))
 
 
 def _text_alone(model: Model, said: Told, guidance: float, device: torch.device | str) -> Denoiser:

@@ -31,7 +31,7 @@ Box = tuple[float, float, float, float]
 class RealCompoPipeline(ComposePipeline):
     """A text-to-image model balanced with a spatially aware one; see `ComposePipeline`."""
 
-    _layout: str | os.PathLike[str] = LAYOUT
+    _method: RealCompoMethod | None = None
 
     @classmethod
     def from_pretrained(
@@ -52,7 +52,7 @@ class RealCompoPipeline(ComposePipeline):
             UsageError: An argument is unknown.
         """
         pipe = super().from_pretrained(pretrained_model_name_or_path, **kwargs)
-        pipe._layout = layout
+        pipe._method = RealCompoMethod(layout)
         return pipe
 
     @torch.no_grad()
@@ -85,7 +85,7 @@ class RealCompoPipeline(ComposePipeline):
             SceneError: A box leaves the canvas, or the canvas does not fit the model.
         """
         if method == "realcompo":
-            method = RealCompoMethod(self._layout)
+            self._method = method = self._method or RealCompoMethod()
         if phrases is None and boxes is None:
             return super().__call__(
                 prompt,
@@ -96,22 +96,21 @@ class RealCompoPipeline(ComposePipeline):
                 **options,
             )
         phrases, boxes = phrases or (), boxes or ()
-        if not isinstance(prompt, str) or not (
-            negative_prompt is None or _is_text(negative_prompt)
-        ):
-            raise UsageError(
-                "phrases and boxes belong to one prompt",
-                got=type(prompt).__name__,
-                expected="a text; a scene has boxes of its own",
-                remedy="make several pictures of it with num_images_per_prompt",
-            )
+        for name, text in (("prompt", prompt), ("negative_prompt", negative_prompt or "")):
+            if not isinstance(text, str):
+                raise UsageError(
+                    "phrases and boxes belong to one prompt",
+                    got=f"{name} of type {type(text).__name__}",
+                    expected="a text; a scene has boxes of its own",
+                    remedy="make several pictures of it with num_images_per_prompt",
+                )
         if len(phrases) != len(boxes):
             raise UsageError(
                 "every box needs a phrase",
                 got=f"{len(phrases)} phrases and {len(boxes)} boxes",
                 expected="as many of one as of the other",
             )
-        scene = self._scene(prompt, phrases, boxes, height, width, str(negative_prompt or ""))
+        scene = self._scene(str(prompt), phrases, boxes, height, width, str(negative_prompt or ""))
         return super().__call__(scene, method=method, **options)
 
     def _scene(
@@ -136,7 +135,3 @@ class RealCompoPipeline(ComposePipeline):
             "layers": layers,
         }
         return build({**given, "negative": negative} if negative else given)
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)

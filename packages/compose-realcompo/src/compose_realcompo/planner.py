@@ -8,14 +8,14 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from compose_core.conditions import Box, Condition
+from compose_core.conditions import Box, Condition, Depth
 from compose_core.denoiser import Bound, Denoiser, Guided
 from compose_core.encoded import Encoded
 from compose_core.scene import Scene
 from compose_realcompo import regions, tokens
 from compose_realcompo.balancer import Branch
 from compose_realcompo.controls import Control, draw_control
-from compose_realcompo.grounding import embed_phrases, grounded
+from compose_realcompo.grounding import GatedUNet, embed_phrases, grounded
 from compose_realcompo.hearing import ears
 from compose_realcompo.lookahead import Listener
 from compose_realcompo.regions import Shape
@@ -82,8 +82,15 @@ def told(scene: Scene, *, absent: tokens.Absent, padding: float) -> Told:
             found.append(Region(layer.name, phrase, box, own, layer.weight))
         if box is not None and not phrase:
             remarks.append(f"layer {layer.name!r} has no prompt: nobody listens for it")
+    remarks += [
+        f"the negative of layer {layer.name!r} is not used: both models hear that of the scene"
+        for layer in scene.layers
+        if layer.negative is not None and layer.weight > 0
+    ]
     spoken = [layer.prompt or "" for layer in scene.layers if layer.weight > 0]
     prompt = tokens.with_phrases(scene.prompt, spoken, absent)
+    if added := prompt[len(scene.prompt) :].strip(" ,"):
+        remarks.append(f"the prompt has no such words, they are appended: {added!r}")
     return Told(prompt, scene.negative, tuple(found), scene, tuple(remarks))
 
 
@@ -147,7 +154,8 @@ def branch(
         counts=variant.text_grad or not fidelity,
         half_heads=variant.half_heads and fidelity,
     )
-    return _Heard(Branch(side.name, denoiser, listener), (*located.remarks, *remarks))
+    remarks = [*located.remarks, *remarks, *_unheard(side, said, places, control)]
+    return _Heard(Branch(side.name, denoiser, listener), tuple(remarks))
 
 
 def _places(
@@ -157,12 +165,24 @@ def _places(
     if side.hears == "boxes":
         spoken = [region for region in said.regions if region.phrase]
         embedded = embed_phrases(side.model.text, [region.phrase for region in spoken])
-        heard, without = grounded([region.box for region in spoken], embedded, device)
+        room = cast(GatedUNet, side.model.network).room
+        heard, without = grounded([region.box for region in spoken], embedded, device, room)
         return dict(heard), dict(without)
     if side.hears == "control":
         picture = draw_control(said.scene, control).to(device)
         return {"control": picture}, {"control": picture}
     return {}, {}
+
+
+def _unheard(side: Side, said: Told, places: dict[str, Tensor], control: Control) -> list[str]:
+    """What of a scene the spatial model has no ear for."""
+    depths = any(isinstance(x, Depth) for region in said.regions for x in region.conditions)
+    remarks: list[str] = []
+    if side.hears == "control" and not bool(places["control"].any()):
+        remarks.append(f"the ControlNet has nothing to follow: no layer has {control}")
+    if side.hears != "text" and depths and not (side.hears == "control" and control == "depth"):
+        remarks.append("depth is not used: the spatial model does not follow it")
+    return remarks
 
 
 def _masks(
@@ -187,5 +207,10 @@ def _masks(
             remarks.append(
                 f"layer {region.name!r} is thinner than a cell of the attention ({cells}): "
                 f"there it is {kept}"
+            )
+        elif not variant.truncate and regions.lost(region.conditions, masks[-1]) > 0.5:
+            remarks.append(
+                f"most of the mask of layer {region.name!r} is thinner than a cell of the "
+                "attention and is not seen there: a box around it may serve better"
             )
     return (torch.stack(masks) if masks else torch.zeros(0, *size)), remarks

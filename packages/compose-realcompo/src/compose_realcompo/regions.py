@@ -17,7 +17,7 @@ from torch import Tensor
 from compose_core.conditions import Box, Condition, Keypoints, Mask, Segments
 from compose_core.images import Array, resize
 
-__all__ = ["Shape", "box_of", "mask_of", "surrounding"]
+__all__ = ["Shape", "box_of", "lost", "mask_of", "surrounding"]
 
 Shape = Literal["box", "true"]
 """Whether a segment is its bounding box (the paper) or the pixels that it has."""
@@ -75,6 +75,15 @@ def mask_of(
     if box is None:
         return None
     return _truncated(box, size) if truncate else _cells(box.coverage(*size))
+
+
+def lost(conditions: Sequence[Condition], mask: Tensor) -> float:
+    """Share of a layer's own mask that its cells (h', w') leave out; 0 without a mask."""
+    for condition in conditions:
+        if isinstance(condition, Mask):
+            whole = torch.from_numpy(resize(condition.values, *mask.shape))
+            return float((whole * (1 - mask)).sum() / whole.sum().clamp_min(1e-9))
+    return 0.0
 
 
 def surrounding(conditions: Sequence[Condition], *, padding: float = 0.0) -> Box | None:

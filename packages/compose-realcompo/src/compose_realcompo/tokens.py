@@ -73,6 +73,7 @@ def locate(tokenizer: Any, prompt: str, phrases: Sequence[str], length: int) -> 
     said = tokenizer(prompt, return_offsets_mapping=True, truncation=True, max_length=length)
     offsets = [(int(a), int(b)) for a, b in said.offset_mapping]
     used: dict[str, int] = {}
+    taken = _everywhere(prompt, phrases)
     spans: list[tuple[int, ...]] = []
     remarks: list[str] = []
     for phrase in phrases:
@@ -81,6 +82,9 @@ def locate(tokenizer: Any, prompt: str, phrases: Sequence[str], length: int) -> 
             spans.append(())
             continue
         places = _occurrences(prompt, phrase)
+        # "a blue cube and a cube": the cube that is not said to be blue is the other one.
+        free = [x for x in places if not any(_within(x, longer) for longer in taken)]
+        places = free or places
         if not places:
             raise UsageError(
                 "a phrase is not in the prompt", got=phrase, expected=f"a part of {prompt!r}"
@@ -94,10 +98,26 @@ def locate(tokenizer: Any, prompt: str, phrases: Sequence[str], length: int) -> 
     return Located(tuple(spans), tuple(dict.fromkeys(remarks)))
 
 
+def _everywhere(prompt: str, phrases: Sequence[str]) -> list[tuple[int, int]]:
+    """Characters of all occurrences of all phrases."""
+    keys = {" ".join(phrase.lower().split()) for phrase in phrases}
+    return [place for key in keys for place in _occurrences(prompt, key)]
+
+
+def _within(place: tuple[int, int], longer: tuple[int, int]) -> bool:
+    """Whether a place is a part of another, longer one."""
+    return longer != place and longer[0] <= place[0] and place[1] <= longer[1]
+
+
 def _occurrences(prompt: str, phrase: str) -> list[tuple[int, int]]:
     """Characters (start, stop) of each occurrence as whole words, or their plural."""
     words = [re.escape(word) for word in phrase.split()]
     if not words:
         return []
-    pattern = r"(?<!\w)" + r"\s+".join(words) + r"(?:e?s)?(?!\w)"
+    last = words[-1]
+    ends = [rf"{last}(?:e?s)?"]
+    ends += [rf"{last[:-1]}ies"] if last.endswith("y") else []
+    ends += [rf"{last.rstrip('e')[:-1]}ves"] if last.endswith(("f", "fe")) else []
+    words[-1] = f"(?:{'|'.join(ends)})"
+    pattern = r"(?<!\w)" + r"\s+".join(words) + r"(?!\w)"
     return [match.span() for match in re.finditer(pattern, prompt, re.IGNORECASE)]

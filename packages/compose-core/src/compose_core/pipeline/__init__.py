@@ -109,6 +109,7 @@ class ComposePipeline(DiffusionPipeline):
             cast(Any, self).register_to_config(
                 force_zeros_for_empty_prompt=force_zeros_for_empty_prompt
             )
+        self._model_id = ""
         self._interrupt = False
         self._guidance_scale = 1.0
         self._num_timesteps = 0
@@ -136,13 +137,16 @@ class ComposePipeline(DiffusionPipeline):
         own = checks.components(kwargs)
         found = {**load_components(folder, dtype, variant), **own}
         checks.check_known(cls, found)
-        return cls(**found)
+        pipe = cls(**found)
+        pipe._model_id = "" if own else str(pretrained_model_name_or_path)
+        return pipe
 
     @property
     def model(self) -> Model:
         """The components as nouns of this package: network, text, codec, schedule."""
         name = "force_zeros_for_empty_prompt"
-        return assemble({**self.components, name: cast(Any, self).config.get(name, True)})
+        parts = {**self.components, name: cast(Any, self).config.get(name, True)}
+        return assemble(parts, id=self._model_id)
 
     @property
     def guidance_scale(self) -> float:
