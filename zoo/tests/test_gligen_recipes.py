@@ -194,7 +194,7 @@ def test_the_export_is_the_new_tensors_and_no_more(tmp_path) -> None:
                 parameter.fill_(0.5)
     gligen.export(made, tmp_path)
     about = json.loads((tmp_path / "gligen.json").read_text())
-    assert about == {"format": 1, "base": "sd-tiny", "attention_type": "gated"}
+    assert about == {"format": 1, "base": "sd-tiny", "attention_type": "gated", "room": 8}
     kept = load_file(tmp_path / "gligen.safetensors")
     assert set(kept) == set(made.state_dict()) - set(unet.state_dict())
     assert all(value.dtype == torch.float16 for value in kept.values())

@@ -31,7 +31,7 @@ from compose_zoo.recipes import gligen, gligen_layouts, scores
 from compose_zoo.recipes.gligen_layouts import Layouts
 
 STEPS, GUIDANCE = 20, 5.0
-ROOM = 8
+ROOM = gligen.USUAL
 BATCH = 32
 
 
