@@ -11,7 +11,7 @@ import os
 import runpy
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -19,19 +19,22 @@ from typing import Any
 
 import torch
 from diffusers import T2IAdapter
-from PIL import Image
+from PIL import Image, ImageDraw
 from torch import Tensor
 from workspace import DOCS, ROOT
 
 from compose_core import DDIM, Bound, Encoded, Guided, zoo
 from compose_core.backbones import Model, load_model
+from compose_core.conditions import Box
 from compose_core.run import run_scene
 from compose_core.scene import load_scene
 from compose_worlds import labels, picture, stack
-from compose_worlds.primitives import draw
+from compose_worlds.primitives import cache, draw
 from compose_worlds.primitives.apart import front, take_apart
 from compose_worlds.primitives.labels import relative_depth
-from compose_worlds.primitives.world import World
+from compose_worlds.primitives.solids import SHAPES
+from compose_worlds.primitives.world import COLORS, World
+from compose_zoo.recipes import gligen_layouts
 
 HELD_OUT = 10_000_000
 SIDE, STEPS, GUIDANCE, COUNT = 64, 30, 5.0, 8
@@ -175,6 +178,59 @@ def t2i_adapter_tiny() -> None:
     _save("t2i-adapter-tiny", tiles)
 
 
+def gligen_tiny() -> None:
+    """Boxes of held-out scenes with their phrases, and pictures that obey them."""
+    from compose_realcompo.gated import add_gates
+    from compose_realcompo.grounding import embed_phrases, grounded
+
+    base = load_model(zoo.resolve("sd-tiny"), id="sd-tiny")
+    model = add_gates(base, zoo.resolve("gligen-tiny"))
+    network: Any = model.network
+    tiles: list[tuple[Tensor, str]] = []
+    for number in range(4 * COUNT):
+        if len(tiles) == COUNT:
+            break
+        words = _drawn(number)[1]
+        seen = cache.make(range(HELD_OUT + number, HELD_OUT + number + 1), (SIDE, SIDE))
+        found = gligen_layouts.layouts(seen["instance"], seen["semantics"], seen["color"])
+        kinds = [int(kind) for kind in found.kinds[0] if kind >= 0]
+        phrases = [f"{_color(kind)} {_shape(kind)}" for kind in kinds]
+        if not phrases or not all(phrase in words for phrase in phrases):
+            continue  # a caption may leave an object out
+        boxes = [Box(*map(float, box)) for box in found.boxes[0][: len(kinds)]]
+        heard, silent = grounded(boxes, embed_phrases(model.text, phrases), "cpu", network.room)
+        text, empty = (
+            Encoded({**model.text.encode(said), **told})
+            for said, told in ((words, heard), ("", silent))
+        )
+        tiles.append((_outlined(boxes), ", ".join(phrases)))
+        tiles.append((_sample(model, text, empty, number), words))
+    _save("gligen-tiny", tiles)
+
+
+def _shape(kind: int) -> str:
+    return SHAPES[kind // len(COLORS)]
+
+
+def _color(kind: int) -> str:
+    return list(COLORS)[kind % len(COLORS)]
+
+
+def _outlined(boxes: Sequence[Box]) -> Tensor:
+    """The edges of boxes, (3, SIDE, SIDE) in [-1, 1], dark on light."""
+    image = Image.new("RGB", (SIDE, SIDE), (240, 240, 240))
+    pen = ImageDraw.Draw(image)
+    for box in boxes:
+        pen.rectangle([SIDE * v for v in (box.x0, box.y0, box.x1, box.y1)], outline=(40, 60, 120))
+    return (
+        torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
+        .reshape(SIDE, SIDE, 3)
+        .permute(2, 0, 1)
+        / 127.5
+        - 1
+    )
+
+
 PARTS: dict[str, Callable[[], None]] = {
     "start": start,
     "tutorials": tutorials,
@@ -184,6 +240,7 @@ PARTS: dict[str, Callable[[], None]] = {
     "controlnet-tiny-depth": controlnet_tiny_depth,
     "cnc-tiny": cnc_tiny,
     "t2i-adapter-tiny": t2i_adapter_tiny,
+    "gligen-tiny": gligen_tiny,
 }
 
 
