@@ -18,7 +18,12 @@ from diffusers.models.controlnets.controlnet import ControlNetModel
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from diffusers.schedulers.scheduling_utils import SchedulerMixin
 from torch import Tensor
-from transformers import CLIPTextModel, CLIPTokenizer, CLIPVisionModelWithProjection
+from transformers import (
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    CLIPTokenizer,
+    CLIPVisionModelWithProjection,
+)
 
 from compose_cnc.attention import SoftGuidance
 from compose_cnc.batch import Given, Kind, Rows
@@ -57,6 +62,9 @@ class CnCPipeline(ComposePipeline):
         unet: Likewise.
         scheduler: Likewise.
         controlnet: Not used.
+        text_encoder_2: Not used: adapters are made for Stable Diffusion 1 and 2.
+        tokenizer_2: Likewise.
+        force_zeros_for_empty_prompt: Likewise.
         local_fuser: Sees depth.
         global_fuser: Makes tokens of exemplars.
         image_encoder: Makes embeddings of exemplars.
@@ -80,8 +88,21 @@ class CnCPipeline(ComposePipeline):
         global_fuser: GlobalFuser | None = None,
         image_encoder: CLIPVisionModelWithProjection | None = None,
         preprocess: Preprocess | None = None,
+        text_encoder_2: CLIPTextModelWithProjection | None = None,
+        tokenizer_2: CLIPTokenizer | None = None,
+        force_zeros_for_empty_prompt: bool = True,
     ) -> None:
-        super().__init__(vae, text_encoder, tokenizer, unet, scheduler, controlnet)
+        super().__init__(
+            vae,
+            text_encoder,
+            tokenizer,
+            unet,
+            scheduler,
+            controlnet,
+            text_encoder_2,
+            tokenizer_2,
+            force_zeros_for_empty_prompt,
+        )
         cast(Any, self).register_modules(
             local_fuser=local_fuser, global_fuser=global_fuser, image_encoder=image_encoder
         )
