@@ -18,6 +18,7 @@ MODELS = (
     "controlnet-tiny-depth",
     "cnc-tiny",
     "t2i-adapter-tiny",
+    "gligen-tiny",
 )
 """Those that are shipped."""
 

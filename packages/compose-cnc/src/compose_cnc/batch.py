@@ -14,11 +14,11 @@ from compose_cnc.exemplars import ExemplarEncoder
 from compose_cnc.inputs import as_depth, as_exemplar, as_mask, for_each
 from compose_cnc.model import Stream
 from compose_cnc.network import CnCNetwork
-from compose_cnc.options import check_factor
+from compose_cnc.options import Interval, check_factor
 from compose_cnc.streams import foreground, inverted
 from compose_core.errors import ShapeError, UsageError
 
-__all__ = ["Given", "Kind", "Rows"]
+__all__ = ["Given", "Kind", "Rows", "check_alone"]
 
 _BLACK = 0.02
 """What no mask stays below that was meant; zeros and ones in 8 bit do."""
@@ -271,3 +271,28 @@ def _numbers(given: Any, count: int, name: str) -> Sequence[float]:
     for x in found:
         check_factor(name, x)
     return [float(x) for x in found]
+
+
+def check_alone(given: Given, interval: Interval) -> None:
+    """Refuse conditions beside a scene, which has its own.
+
+    Raises:
+        UsageError: There are some.
+    """
+    also = [
+        name
+        for name, value in vars(given).items()
+        if not (value is None or (isinstance(value, float | int) and value == 1))
+    ]
+    if tuple(interval) != (0, 1):
+        raise UsageError(
+            "the layers of a scene have intervals of their own",
+            got=f"interval={interval}",
+            remedy="method=CnCMethod(pipe.adapter, intervals={layer: (start, stop)})",
+        )
+    if also:
+        raise UsageError(
+            "a scene has these of its own",
+            got=", ".join(also),
+            remedy="write them in the layers of the scene",
+        )

@@ -26,7 +26,7 @@ from transformers import (
 )
 
 from compose_cnc.attention import SoftGuidance
-from compose_cnc.batch import Given, Kind, Rows
+from compose_cnc.batch import Given, Kind, Rows, check_alone
 from compose_cnc.exemplars import ExemplarEncoder, Preprocess
 from compose_cnc.folder import Adapter, save_adapter
 from compose_cnc.grouped import Grouped
@@ -41,7 +41,6 @@ from compose_cnc.regions import Resize
 from compose_core.backbones import Model
 from compose_core.denoiser import Bound, Denoiser, Switched
 from compose_core.encoded import Encoded
-from compose_core.errors import UsageError
 from compose_core.method import Method, Plan, too_long
 from compose_core.noise import Generators
 from compose_core.pipeline import ComposePipeline, ComposePipelineOutput, checks, request
@@ -240,7 +239,7 @@ class CnCPipeline(ComposePipeline):
         )
         check_interval("interval", interval)
         if isinstance(prompt, Scene):
-            _check_alone(given, interval)
+            check_alone(given, interval)
             if method == "cnc":
                 method = CnCMethod(
                     self.adapter,
@@ -382,24 +381,3 @@ class _Planned(Method):
         ]
         cond, heard, unheard = made[0], made[min(1, len(made) - 1)], made[-1]
         return guided(cond, heard, unheard, guidance, self.how.cfg, self.how.exemplar_guidance)
-
-
-def _check_alone(given: Given, interval: Interval) -> None:
-    """A scene has conditions of its own."""
-    also = [
-        name
-        for name, value in vars(given).items()
-        if not (value is None or (isinstance(value, float | int) and value == 1))
-    ]
-    if tuple(interval) != (0, 1):
-        raise UsageError(
-            "the layers of a scene have intervals of their own",
-            got=f"interval={interval}",
-            remedy="method=CnCMethod(pipe.adapter, intervals={layer: (start, stop)})",
-        )
-    if also:
-        raise UsageError(
-            "a scene has these of its own",
-            got=", ".join(also),
-            remedy="write them in the layers of the scene",
-        )
