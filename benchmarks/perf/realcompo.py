@@ -30,6 +30,7 @@ from compose_core.attention import layers, record
 from compose_core.backbones import UNetNetwork
 from compose_core.denoiser import Network
 from compose_core.encoded import Encoded
+from compose_core.prediction import Prediction
 from compose_core.sampler import DDIM
 from compose_core.schedule import Schedule
 from compose_core.testing.models import stable_diffusion_schedule
@@ -283,6 +284,7 @@ def times(model: Subject, rounds: int, steps: int) -> dict[str, Any]:
 def official(made: list[Branch], walk: DDIM, x_t: Tensor) -> Tensor:
     """The published order of questions: nothing shared, batched or left early."""
     for now, after in zip(walk.levels, walk.levels[1:], strict=False):
+        prediction = Prediction(x_t, now, x_t)
         for one in made:
             listener: Any = one.listener
             with torch.no_grad():
