@@ -8,6 +8,7 @@ import pytest
 import torch
 from diffusers import ControlNetModel
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from compose_core.errors import SceneError, UsageError, WeightsError
 from compose_core.method import find
@@ -251,6 +252,17 @@ def test_a_controlnet_as_the_spatial_model(pipe, folders, tmp_path):
     box = RealCompoMethod(control, start=0.0, control="segments", rate=50.0)
     a, b = (draw(pipe, scene(*layers, files=FILES), how)[0].images for how in (true, box))
     assert not torch.equal(a, b)
+
+
+def test_a_controlnet_with_missing_weights_is_refused(pipe, tmp_path):
+    """The library would fill them with random numbers and go on."""
+    folder = tiny_controlnet(tmp_path / "control", seed=3)
+    (path,) = folder.glob("*.safetensors")
+    tensors = load_file(path)
+    del tensors[min(tensors)]
+    save_file(tensors, path)
+    with pytest.raises(WeightsError, match="1 missing keys"):
+        draw(pipe, scene(CUBE), RealCompoMethod(folder))
 
 
 def test_stable_diffusion_xl_with_a_controlnet_of_its_own(tmp_path):

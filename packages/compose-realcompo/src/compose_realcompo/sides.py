@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
 
 import torch
-from diffusers.models.controlnets.controlnet import ControlNetModel
 from torch import Tensor, nn
 
 from compose_core import zoo
-from compose_core.backbones import ControlledUNet, Model, load_model
+from compose_core.backbones import Model, assemble, load_controlnet, load_model
 from compose_core.errors import WeightsError
 from compose_realcompo.gated import INDEX, add_gates, base_named, hearing_boxes
 
@@ -122,18 +120,7 @@ def _decoded(model: Model) -> Tensor:
 
 def _controlled(folder: Path, model: Model, device: torch.device | str) -> Model:
     unet = model.components["unet"]
-    try:
-        control = cast(Any, ControlNetModel).from_pretrained(
-            folder, torch_dtype=_dtype(model), use_safetensors=True, local_files_only=True
-        )
-    except Exception as error:  # the library raises nearly anything on damaged files
-        first = str(error).splitlines()[0] if str(error) else ""
-        raise WeightsError(
-            f"the ControlNet in {folder} cannot be loaded",
-            got=f"{type(error).__name__}: {first}",
-            expected="config and safetensors of a ControlNetModel",
-        ) from error
-    control = control.to(device).eval().requires_grad_(False)
+    control: Any = load_controlnet(folder, _dtype(model)).to(device).requires_grad_(False)
     for key in ("in_channels", "cross_attention_dim", "block_out_channels"):
         found, wanted = control.config[key], cast(Any, unet).config[key]
         if _plain(found) != _plain(wanted):
@@ -142,9 +129,7 @@ def _controlled(folder: Path, model: Model, device: torch.device | str) -> Model
                 got=f"{key} = {found}",
                 expected=f"{key} = {wanted}",
             )
-    kind = cast(Any, model.network).prediction_type
-    network = ControlledUNet(unet, control, model.schedule, kind, factor=model.codec.factor).eval()
-    return replace(model, network=network)
+    return assemble({**model.components, "controlnet": control}, id=model.id)
 
 
 def _dtype(model: Model) -> torch.dtype:

@@ -1,6 +1,12 @@
 """Pretrained models of diffusers and transformers as `Network`, `Codec` and text encoder."""
 
-from compose_core.backbones.load import Model, assemble, load_components, load_model
+from compose_core.backbones.load import (
+    Model,
+    assemble,
+    load_components,
+    load_controlnet,
+    load_model,
+)
 from compose_core.backbones.text import SecondEncoder, TextEncoder
 from compose_core.backbones.unet import ConditionedUNet, ControlledUNet, UNetNetwork
 
@@ -13,5 +19,6 @@ __all__ = [
     "UNetNetwork",
     "assemble",
     "load_components",
+    "load_controlnet",
     "load_model",
 ]

@@ -27,7 +27,7 @@ from compose_core.denoiser import Network
 from compose_core.errors import ComposeError, WeightsError
 from compose_core.schedule import DiscreteVP, Schedule
 
-__all__ = ["Model", "assemble", "load_components", "load_model"]
+__all__ = ["Model", "assemble", "load_components", "load_controlnet", "load_model"]
 
 _CLASSES: dict[str, tuple[Any, tuple[str, ...]]] = {
     "unet": (diffusers, ("UNet2DConditionModel",)),
@@ -103,11 +103,24 @@ def load_model(
     folder = Path(folder)
     parts = load_components(folder, dtype)
     if controlnet is not None:
-        parts["controlnet"] = _load_part("controlnet", "ControlNetModel", Path(controlnet), dtype)
+        parts["controlnet"] = load_controlnet(controlnet, dtype)
     for part in parts.values():
         if isinstance(part, nn.Module):
             part.to(device)
     return assemble(parts, folder=folder, id=id or folder.name)
+
+
+def load_controlnet(folder: str | Path, dtype: torch.dtype = torch.float32) -> nn.Module:
+    """Load a `ControlNetModel` on the CPU, every weight accounted for.
+
+    Args:
+        folder: With its config and safetensors.
+        dtype: What it computes in.
+
+    Raises:
+        WeightsError: It is missing or damaged, or its weights do not fit.
+    """
+    return cast(nn.Module, _load_part("controlnet", "ControlNetModel", Path(folder), dtype))
 
 
 def assemble(parts: Mapping[str, Any], *, folder: Path | None = None, id: str = "") -> Model:
