@@ -222,6 +222,19 @@ def test_contradictions(prompt):
         plan_offline(prompt)
 
 
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "a cat between a ball and it",
+        "ball between ball a it",
+        "a ball. A cat between it and the ball.",
+    ],
+)
+def test_nothing_is_between_one_thing(prompt):
+    with pytest.raises(UsageError, match=r"cannot be between one thing.*(\n.*)*two things"):
+        plan_offline(prompt)
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.sampled_from(
     "a the two three no red ball cat of on in left right to top middle and , . with is are "

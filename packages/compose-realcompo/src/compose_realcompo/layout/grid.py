@@ -125,6 +125,12 @@ class _Builder:
             if number in bundled:
                 members = [tuple(n for n in bundled for _ in range(reading.things[n].count))]
             elif number in split:
+                if thing.count < 2:
+                    raise UsageError(
+                        "something cannot be between one thing",
+                        got=f"{singular(thing.name)!r} for both ends of 'between'",
+                        remedy="name two things, or several of one kind: 'between two trees'",
+                    )
                 half = (thing.count + 1) // 2
                 members = [(number,) * half, (number,) * (thing.count - half)]
             of[number] = list(range(len(nodes), len(nodes) + len(members)))
