@@ -96,3 +96,27 @@ def test_clip_knows_long_texts(eyes):
     read = eyes.clip.encode_texts(["a red cube", "a red cube and " * 40])
     assert read.truncated.tolist() == [False, True]
     assert read.embeddings.shape == (2, eyes.clip.dim)
+
+
+def test_told_suites_measure_both_what_is_asked_and_what_is_real(eyes):
+    gallery = rendered("realcompo-spatial", eyes)
+    flat = Gallery(
+        suite=gallery.suite,
+        items=gallery.items,
+        pictures=torch.full_like(gallery.pictures, 128),
+        eyes=eyes,
+    )
+    mixed = Gallery(
+        suite=gallery.suite,
+        items=gallery.items,
+        pictures=(gallery.pictures // 2 + gallery.pictures.roll(1, 0) // 2),
+        eyes=eyes,
+    )
+    right, blurred, empty = (
+        {r.metric: r for r in measure.score(one)} for one in (gallery, mixed, flat)
+    )
+    assert right["fid@tiny-v1"].value < blurred["fid@tiny-v1"].value
+    clarity = [scores["clarity@tiny-v1"].value for scores in (right, blurred, empty)]
+    assert clarity[0] > 0.9 > clarity[1] >= clarity[2]
+    assert right["clarity@tiny-v1"].per_sample.shape == (N,)
+    assert right["objects@tiny-v1"].value > 0.9

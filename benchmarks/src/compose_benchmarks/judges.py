@@ -26,6 +26,7 @@ from compose_metrics.compbench.protocols import Detections
 from compose_metrics.features import Extractor, Features
 from compose_metrics.result import Source
 from compose_worlds.judge import Found, JudgeNet, objects
+from compose_worlds.judge.reading import FIRST_SHAPE
 from compose_worlds.primitives.captions import NUMBERS
 from compose_worlds.primitives.solids import SHAPES
 from compose_worlds.primitives.world import COLORS
@@ -47,10 +48,13 @@ class Look:
     Attributes:
         found: Its objects, nearest first.
         nearness: (H, W) inverse depth in 1 / metre.
+        clarity: mean probability of the class that it names, over the pixels that it takes for
+            solids; 0 where it takes none for one.
     """
 
     found: tuple[Found, ...]
     nearness: Tensor
+    clarity: float = 0.0
 
 
 @final
@@ -90,7 +94,8 @@ class Judge:
             readings = self.network(pictures[[i for _, i in some]])
             for row, (mark, _) in enumerate(some):
                 found = tuple(objects(readings, row))
-                self._seen[mark] = Look(found, readings.depth[row, 0].clone())
+                near = readings.depth[row, 0].clone()
+                self._seen[mark] = Look(found, near, _clarity(readings.semantics[row]))
         return [self._seen[mark] for mark in marks]
 
     def detect(self, pictures: Tensor) -> list[Detections]:
@@ -119,6 +124,13 @@ class Judge:
     def nearness(self, pictures: Tensor) -> Tensor:
         """Inverse depth (B, H, W) in 1 / metre."""
         return torch.stack([one.nearness for one in self.look(pictures)])
+
+
+def _clarity(semantics: Tensor) -> float:
+    """See `Look`; from logits (K, H, W)."""
+    most, named = semantics.softmax(0).max(0)
+    solid = named >= FIRST_SHAPE
+    return float(most[solid].mean()) if bool(solid.any()) else 0.0
 
 
 @final

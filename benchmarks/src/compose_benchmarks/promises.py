@@ -1,4 +1,7 @@
-"""Does a picture keep what its caption promises? Counted in objects, as the judge sees them."""
+"""Does a picture keep what its caption promises? Counted in objects, as the judge sees them.
+
+And is the judge sure of what it sees, whatever was promised?
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,31 @@ from compose_metrics.result import Source
 from compose_worlds.judge import Found, verdict
 from compose_worlds.primitives.captions import Caption
 
-__all__ = ["ExactlyThese", "ObjectsThere", "RelationHolds"]
+__all__ = ["Clarity", "ExactlyThese", "ObjectsThere", "RelationHolds"]
+
+
+@final
+class Clarity(PerSample):
+    """How sure the judge is of the shapes of solids: see `compose_benchmarks.judges.Look`.
+
+    Deformed or melted objects look half like one shape and half like another. Renders of the world
+    give about 0.98.
+    """
+
+    def __init__(self, judge: Judge) -> None:
+        super().__init__()
+        self.judge = judge
+        self.id = judge.source.metric("clarity")
+
+    def update(self, pictures: Tensor, *, keys: Keys = None) -> None:
+        """Take pictures (B, 3, H, W) in [-1, 1]."""
+        pictures = taken(pictures)
+        values = [look.clarity for look in self.judge.look(pictures)]
+        self.add(keys, value=torch.tensor(values, dtype=torch.float64), size=sizes(pictures))
+
+    def extractor_source(self) -> Source:
+        """The judge."""
+        return self.judge.source
 
 
 class _Kept(PerSample):

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from compose_benchmarks.gallery import Gallery, Part
 from compose_benchmarks.items import SIDE, Item
-from compose_benchmarks.promises import ExactlyThese, ObjectsThere, RelationHolds
+from compose_benchmarks.promises import Clarity, ExactlyThese, ObjectsThere, RelationHolds
 from compose_metrics.alignment.clip_score import CLIPScore
 from compose_metrics.compbench.attributes import AttributeBinding
 from compose_metrics.compbench.depth_relations import Spatial3D
@@ -31,6 +31,7 @@ from compose_worlds.primitives.world import World, stack
 
 __all__ = [
     "attributes",
+    "clarity",
     "clip",
     "depth",
     "depth_order",
@@ -138,6 +139,14 @@ def features(gallery: Gallery) -> list[Result]:
     for pictures in _renders(gallery, count):
         seen.update(reference=pictures)
     return list(seen.compute().values())
+
+
+def clarity(gallery: Gallery) -> list[Result]:
+    """How sure the judge is of what it sees."""
+    metric = Clarity(gallery.eyes.judge)
+    for part in gallery.parts():
+        metric.update(part.pictures, keys=part.keys)
+    return [metric.compute()]
 
 
 def similarity(gallery: Gallery) -> list[Result]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from compose_benchmarks import scorers
 from compose_benchmarks.items import Item
 from compose_benchmarks.suite import Source, Suite, boxes
 from compose_benchmarks.suites import (
@@ -36,8 +37,10 @@ def spoken(number: int, source: Source) -> Sequence[Item]:
 
 
 def _told(suite: Suite, name: str, start: int) -> Suite:
-    """A suite of the same kind on other scenes, told by phrases."""
-    return replace(suite, name=f"realcompo-{name}", start=start, write=spoken, n=512)
+    """A suite of the same kind on other scenes, told by phrases, which also measures realism."""
+    extra = (scorers.objects, scorers.features, scorers.clarity)
+    seen = (*suite.scorers, *(s for s in extra if s not in suite.scorers))
+    return replace(suite, name=f"realcompo-{name}", start=start, write=spoken, scorers=seen, n=512)
 
 
 ATTRIBUTES = _told(regional_attributes.SUITE, "attributes", 31_000_000)
