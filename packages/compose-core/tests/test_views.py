@@ -197,3 +197,11 @@ def test_on_every_device(device):
         x = canvas(*shape).float().to(device)
         seen = view.observe(x)
         assert seen.device == x.device and view.adjoint(seen, shape[2:]).device == x.device
+
+
+def test_a_picture_cut_out_of_several_is_a_crop():
+    ones, halves = torch.ones(2, 3), torch.full((2, 3), 0.5)
+    left = torch.tensor([[1.0, 1, 0], [1, 0, 0]])
+    assert Blend(torch.stack([left, 1 - left])).crops
+    for masks in ([halves, halves], [left, left], [left, 0 * left], [-ones, 2 * ones]):
+        assert not Blend(torch.stack(masks)).crops

@@ -152,6 +152,9 @@ class Blend(View):
 
     The canvas is `(B, K, C, *spatial)`, the observation `(B, C, *spatial)`.
 
+    With masks of zeros and ones, a single one in each cell, it is a crop: a picture cut out of
+    several.
+
     Args:
         masks: `m` of shape `(K, *spatial)`. Any real numbers; a layered picture has masks that
             sum to one in each cell.
@@ -159,6 +162,7 @@ class Blend(View):
 
     def __init__(self, masks: Tensor) -> None:
         self.masks = masks
+        self.crops = bool(((masks == 1).sum(0) == 1).all() & (masks.abs().sum(0) == 1).all())
 
     def observe(self, x: Tensor) -> Tensor:
         """`(B, K, C, *spatial)` to `(B, C, *spatial)`."""
