@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
@@ -138,9 +138,11 @@ def draw(
     shape, wrap = _one_shape(plans)
     counting = Counting(max_batch)
     x_t = walk.initial((len(items), *shape), dice, device=device)
+    x_t = torch.cat([plan.start(x) if plan.start else x for plan, x in _rows(plans, x_t)])
     together = Lockstep([plan.denoiser for plan in plans])
     x_0 = walk.sample(together, x_t, generator=dice, evaluator=counting)
-    pictures = model.codec.decode(x_0, wrap=wrap)
+    seen = torch.cat([plan.picture.observe(x) for plan, x in _rows(plans, x_0)])
+    pictures = model.codec.decode(seen, wrap=wrap)
     levels = ((pictures.float() / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8).cpu()
     cost = Cost(
         items=len(items),
@@ -164,7 +166,12 @@ def peak_bytes(device: str) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def _one_shape(plans: Sequence[Plan]) -> tuple[tuple[int, int, int], tuple[bool, bool]]:
+def _rows(plans: Sequence[Plan], x: Tensor) -> Iterable[tuple[Plan, Tensor]]:
+    """Each plan with its own row (1, ...) of a batch."""
+    return zip(plans, x.split(1), strict=True)
+
+
+def _one_shape(plans: Sequence[Plan]) -> tuple[tuple[int, ...], tuple[bool, bool]]:
     kinds = {(plan.shape, plan.wrap) for plan in plans}
     if len(kinds) != 1:
         raise UsageError(

@@ -8,24 +8,27 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
+from torch import Tensor
 
 from compose_core.codec import Wrap
 from compose_core.denoiser import Bound, Denoiser, Guided
 from compose_core.errors import ComposeError, SceneError, UsageError
 from compose_core.noise import Generators
 from compose_core.scene import Scene
+from compose_core.views import View, Whole
 
 if TYPE_CHECKING:
     from compose_core.backbones import Model, TextEncoder
 
 __all__ = [
     "GROUP",
+    "Beside",
     "Method",
     "Plan",
     "by_name",
@@ -49,15 +52,40 @@ class Plan:
 
     Attributes:
         denoiser: What the sampler will ask.
-        shape: (C, h, w) of one sample.
+        shape: (C, *spatial) of one sample; (C, h, w) unless `picture` says otherwise.
         wrap: Axes (rows, columns) that are closed, for decoding.
         warnings: What could not be done as asked, each a sentence.
+        picture: How the latents (B, C, h, w) of the picture are seen in a sample.
+        beside: More pictures that the same sample holds, by their names.
+        start: What becomes of the noise that was drawn, before the walk; by default nothing.
     """
 
     denoiser: Denoiser
-    shape: tuple[int, int, int]
+    shape: tuple[int, ...]
     wrap: Wrap = (False, False)
     warnings: tuple[str, ...] = ()
+    picture: View = Whole()
+    beside: Mapping[str, Beside] = field(default_factory=dict[str, "Beside"])
+    start: Callable[[Tensor], Tensor] | None = None
+
+    @property
+    def cells(self) -> tuple[int, int]:
+        """(h, w) of the latents of the picture."""
+        height, width = self.picture.observe(torch.empty(1, *self.shape)).shape[-2:]
+        return height, width
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Beside:
+    """A picture beside the one that was asked for.
+
+    Attributes:
+        view: How its latents (B, C, h, w) are seen in a sample.
+        alpha: Where it counts, (H, W) in [0, 1] in pixels; None for everywhere.
+    """
+
+    view: View
+    alpha: Tensor | None = None
 
 
 class Method(ABC):

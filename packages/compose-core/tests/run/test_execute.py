@@ -23,8 +23,8 @@ from compose_core.trace import Trace
 class FakePipeline:
     """Draws its generator as a picture; what it was asked is kept in `calls`."""
 
-    def __init__(self, warnings=(), fail=None):
-        self.calls, self.warnings, self.fail = [], warnings, fail
+    def __init__(self, warnings=(), fail=None, beside=None):
+        self.calls, self.warnings, self.fail, self.beside = [], warnings, fail, beside
 
     def set_progress_bar_config(self, **config):
         self.config = config
@@ -37,7 +37,7 @@ class FakePipeline:
             warn(line)
         noise = torch.rand((scene.height, scene.width, 3), generator=generator[0])
         picture = Image.fromarray((noise * 255).byte().numpy())
-        return SimpleNamespace(images=[picture], trace=None)
+        return SimpleNamespace(images=[picture], trace=None, beside=self.beside)
 
 
 @pytest.fixture(scope="session")
@@ -340,7 +340,7 @@ class Traced(FakePipeline):
         trace.log(0, {"x0": torch.zeros(1, 4, 2, 2)})
         if self.broken is not None:
             trace.save = self.save
-        return SimpleNamespace(images=result.images, trace=trace)
+        return SimpleNamespace(images=result.images, trace=trace, beside=None)
 
     def save(self, path):
         raise self.broken
@@ -358,3 +358,25 @@ def test_the_header_of_a_trace_is_the_record_without_the_files(tmp_path, model):
     meta = Trace.load(path.with_suffix(".trace.safetensors")).meta
     assert meta["steps"] == 3 and meta["scene"]["layers"][0]["mask"] == "m.png"
     assert meta["versions"] == circumstances("regional") and "files" not in meta
+
+
+def test_pictures_beside_the_picture_are_written_and_remembered(tmp_path, model):
+    layer = Image.new("RGBA", (64, 64), (1, 2, 3, 4))
+    pipeline = FakePipeline(beside={"a / b": [layer]})
+    (path,) = paths(a_scene(), model, tmp_path, pipeline, name="toys")
+    beside = tmp_path / "toys.a-b.png"
+    assert sorted(tmp_path.iterdir()) == [beside, path]
+    assert Image.open(beside).getpixel((0, 0)) == (1, 2, 3, 4)
+    assert load_record(beside) == load_record(path)
+    load = {"load": lambda folder, device: pipeline}
+    again = remake(load_record(beside), beside, out=tmp_path / "again", **load)
+    assert [same for _, same in again] == [None]  # its picture was made again, not itself
+
+
+def test_a_failure_takes_the_pictures_beside_away(tmp_path, model):
+    layer = Image.new("RGBA", (64, 64))
+    (tmp_path / "toys.png").mkdir()  # cannot be written over
+    pipeline = FakePipeline(beside={"ball": [layer]})
+    with pytest.raises(ComposeError):
+        paths(a_scene(), model, tmp_path, pipeline, name="toys")
+    assert [path.name for path in tmp_path.iterdir()] == ["toys.png"]

@@ -28,12 +28,12 @@ from torch import Tensor
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from compose_core.backbones import Model, assemble, load_components
-from compose_core.codec import Codec
 from compose_core.errors import UsageError
 from compose_core.evaluate import Evaluator, Local
-from compose_core.method import Method, Plan, find, plan_prompts
+from compose_core.method import Method, find, plan_prompts
 from compose_core.noise import Generators
 from compose_core.pipeline import checks, request
+from compose_core.pipeline.present import present
 from compose_core.pipeline.request import OutputType, SamplerName
 from compose_core.sampler import Moment, Sampler
 from compose_core.scene import Scene, check
@@ -54,10 +54,13 @@ class ComposePipelineOutput(BaseOutput):
         images: A list of PIL pictures; numpy (B, H, W, 3) or torch (B, 3, H, W), both in [0, 1];
             or latents, as `output_type` asked.
         trace: The trace, if one was asked for.
+        beside: What the method makes beside the picture (see `Plan.beside`), by name, in the same
+            form as `images`, but always without an alpha channel unless they are PIL pictures.
     """
 
     images: Any
     trace: Trace | None = field(default=None)
+    beside: Any = field(default=None)
 
 
 class ComposePipeline(DiffusionPipeline):
@@ -248,10 +251,11 @@ class ComposePipeline(DiffusionPipeline):
         for line in (*unused, *plan.warnings):
             (warn or _warn)(line)
 
-        codec = request.codec(model, plan.shape[1:])
+        codec = request.codec(model, plan.cells)
         walk = request.sampler(sampler, model, self.scheduler, num_inference_steps)
         self._num_timesteps = len(walk.levels) - 1
         x_t = request.start(walk, (batch, *plan.shape), generator, device, latents)
+        x_t = x_t if plan.start is None else plan.start(x_t)
         log = trace if isinstance(trace, Trace) else None
         if trace is True:
             name = method if isinstance(method, str) else method.name
@@ -267,9 +271,15 @@ class ComposePipeline(DiffusionPipeline):
                 bar.update()
                 if self._interrupt:
                     break
-        images = _present(x_t, codec, plan, output_type)
+        finish = cast(Any, VaeImageProcessor(vae_scale_factor=codec.factor)).postprocess
+        images, *others = (
+            present(x_t, codec, plan, output_type, finish, name) for name in (None, *plan.beside)
+        )
         self.maybe_free_model_hooks()
-        return ComposePipelineOutput(images=images, trace=log) if return_dict else (images,)
+        if not return_dict:
+            return (images,)
+        beside = dict(zip(plan.beside, others, strict=True)) or None
+        return ComposePipelineOutput(images=images, trace=log, beside=beside)
 
     def _check_tensors(self, names: Sequence[str]) -> None:
         if not set(names) <= set(self._callback_tensor_inputs):
@@ -295,11 +305,3 @@ class ComposePipeline(DiffusionPipeline):
 
 def _warn(line: str) -> None:
     warnings.warn(line, UserWarning, stacklevel=3)
-
-
-def _present(x: Tensor, codec: Codec, plan: Plan, output_type: OutputType) -> Any:
-    if output_type == "latent":
-        return x
-    pictures = codec.decode(x, wrap=plan.wrap)
-    processor = VaeImageProcessor(vae_scale_factor=codec.factor)
-    return processor.postprocess(pictures.float(), output_type=output_type)

@@ -180,7 +180,7 @@ def described(prompt: object, method: str, steps: int, guidance: float) -> dict[
 
 def trace(log: Trace, moment: Moment, codec: Codec, plan: Plan) -> None:
     """Write one step: the clean picture foreseen, its latents, the level, the states."""
-    x0, level = moment.prediction.x0, moment.step.now
+    x0, level = plan.picture.observe(moment.prediction.x0), moment.step.now
     preview = (codec.decode(x0, wrap=plan.wrap) / 2 + 0.5).clamp(0, 1)
     scale = min(_PREVIEW / max(preview.shape[-2:]), 1.0)
     tensors = {

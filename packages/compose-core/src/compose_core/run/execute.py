@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, cast
@@ -17,7 +18,15 @@ from compose_core.errors import SceneError, UsageError
 from compose_core.method import find
 from compose_core.run import limits
 from compose_core.run.files import check_writable, write_atomic
-from compose_core.run.record import MAX_BATCH, Record, Settings, circumstances, content, to_png
+from compose_core.run.record import (
+    MAX_BATCH,
+    Record,
+    Settings,
+    circumstances,
+    content,
+    is_beside,
+    to_png,
+)
 from compose_core.scene import Scene, check
 from compose_core.scene.model import MAX_SEED
 from compose_core.zoo.digest import remembered_digest
@@ -54,7 +63,8 @@ def run_scene(
     """Make ``num`` pictures of a scene and yield the path of each as soon as it is written.
 
     Picture i has the seed ``seed + i`` and is computed alone, so it does not depend on ``num``.
-    Each PNG carries a `Record`, from which it can be made again.
+    Each PNG carries a `Record`, from which it can be made again. Pictures that a method makes
+    beside it (the layers of a composition) are written as ``name.LAYER.png``.
 
     Args:
         scene: what to make.
@@ -106,8 +116,11 @@ def run_scene(
     pipeline.set_progress_bar_config(disable=not progress, leave=False)
     for shift, target in enumerate(places):
         record = replace(first, settings=replace(settings, seed=seed + shift))
-        picture, log = _compute(pipeline, record, trace, report)
-        _write(target, to_png(picture, record), log)
+        picture, beside, log = _compute(pipeline, record, trace, report)
+        pieces = {
+            _beside(target, name): to_png(piece, record, name) for name, piece in beside.items()
+        }
+        _write(target, to_png(picture, record), log, pieces)
         yield target
 
 
@@ -151,6 +164,7 @@ def remake(
     if "model" in chosen:
         chosen["model"] = lasting(chosen["model"])
     same = num == 1 and all(settings[key] == value for key, value in chosen.items())
+    same = same and not is_beside(source)  # it comes again with its picture, but is not it
     original = source.read_bytes()
     target = targets(Path(out), name, record.settings.seed, 1)[0]
     if target.resolve() == source.resolve():
@@ -227,7 +241,7 @@ def targets(out: Path, name: str, seed: int, num: int) -> list[Path]:
 
 def _compute(
     pipeline: Any, record: Record, trace: bool, report: Callable[[str], None]
-) -> tuple[Image.Image, Any]:
+) -> tuple[Image.Image, dict[str, Image.Image], Any]:
     import torch
 
     from compose_core.evaluate import Local
@@ -248,13 +262,18 @@ def _compute(
         trace=Trace(content(record)) if trace else False,
         warn=report,
     )
-    return result.images[0], result.trace
+    found = cast("dict[str, list[Image.Image]]", result.beside or {})
+    beside = {name: pictures[0] for name, pictures in found.items()}
+    return result.images[0], beside, result.trace
 
 
-def _write(target: Path, picture: bytes, log: Any) -> None:
-    """Write the picture, and before it the trace, if there is one: all of them or none."""
+def _write(target: Path, picture: bytes, log: Any, beside: Mapping[Path, bytes]) -> None:
+    """Write the picture, and before it what stands beside it: all of them or none."""
     written: list[Path] = []
     try:
+        for path, piece in beside.items():
+            write_atomic(path, piece)
+            written.append(path)
         if log is not None:
             stream = io.BytesIO()
             log.picture().save(stream, "PNG")
@@ -271,6 +290,12 @@ def _write(target: Path, picture: bytes, log: Any) -> None:
 
 def _trace_paths(target: Path) -> tuple[Path, Path]:
     return target.with_suffix(".trace.png"), target.with_suffix(".trace.safetensors")
+
+
+def _beside(target: Path, name: str) -> Path:
+    """The file of a picture beside another; a name of a layer may hold anything."""
+    plain = re.sub(r"[^\w-]+", "-", name).strip("-") or "layer"
+    return target.with_suffix(f".{plain}.png")
 
 
 def _spare_inputs(scene: Scene, places: Sequence[Path], trace: bool) -> None:

@@ -29,6 +29,7 @@ from compose_core.method import methods
 from compose_core.scene import Assets, Scene, build
 
 CHUNK = "compose"
+BESIDE = "compose.beside"
 FORMAT = 1
 MAX_PICTURE = 512 * 2**20
 """Largest picture file that is searched for a record, in bytes."""
@@ -148,14 +149,32 @@ def content(record: Record) -> dict[str, Any]:
     }
 
 
-def to_png(picture: Image.Image, record: Record) -> bytes:
-    """PNG bytes of a picture that carries its record."""
+def to_png(picture: Image.Image, record: Record, beside: str | None = None) -> bytes:
+    """PNG bytes of a picture that carries its record.
+
+    Args:
+        picture: the picture.
+        record: how it was made.
+        beside: the name of what it shows, if it is not the picture itself but one beside it.
+    """
     whole = {**content(record), "files": record.scene.assets.encoded()}
     info = PngInfo()
     info.add_text(CHUNK, json.dumps(whole, ensure_ascii=True, sort_keys=True))
+    if beside is not None:
+        info.add_text(BESIDE, json.dumps(beside))
     stream = io.BytesIO()
     picture.save(stream, "PNG", pnginfo=info)
     return stream.getvalue()
+
+
+def is_beside(path: str | Path) -> bool:
+    """Whether a picture stands beside the one that its record makes.
+
+    Raises:
+        SceneError: it is not a picture.
+    """
+    data = read_bytes(Path(path), "the picture", MAX_PICTURE)
+    return BESIDE in open_picture(data, f"the picture {str(path)!r}").info
 
 
 def load_record(path: str | Path) -> Record:
