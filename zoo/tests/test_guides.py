@@ -9,6 +9,7 @@ from diffusers import ControlNetModel
 from safetensors.torch import load_file
 
 from compose_core import zoo
+from compose_core.controls import read_style
 from compose_worlds.primitives import cache, figure
 from compose_worlds.primitives.world import CLASSES, SEMANTICS
 from compose_zoo.recipes import autoencoder, denoiser, guide, parts, text
@@ -45,7 +46,7 @@ def _samples():
 
 
 def test_classes_can_be_read_off_a_segmentation(drawn) -> None:
-    shown = segments.condition(drawn["semantics"])
+    shown = segments.segmentation(drawn["semantics"])
     assert shown.shape == (len(SCENES), 3, 64, 64)
     assert set(segments.PALETTE) == set(SEMANTICS)
     colors = torch.tensor([segments.PALETTE[name] for name in SEMANTICS]) / 255
@@ -54,6 +55,19 @@ def test_classes_can_be_read_off_a_segmentation(drawn) -> None:
     assert (
         torch.equal(gaps.argmin(1), drawn["semantics"].long()) and float(gaps.amin(1).max()) == 0
     )
+
+
+def test_every_second_map_shows_objects_alone(drawn) -> None:
+    shown, whole = (f(drawn["semantics"]) for f in (segments.condition, segments.segmentation))
+    solid = (drawn["semantics"] >= segments.OBJECTS)[:, None]
+    kinds = set()
+    for map_, all_, inside in zip(shown, whole, solid, strict=True):
+        bare = bool(inside.sum() % 2)
+        assert torch.equal(map_, all_ * inside if bare else all_)
+        kinds.add(bare)
+    assert kinds == {True, False}
+    flipped = segments.condition(drawn["semantics"].flip(-1))
+    assert torch.equal(flipped, shown.flip(-1))
 
 
 def test_keypoints_of_a_diamond_are_its_corners() -> None:
@@ -127,5 +141,7 @@ def test_a_short_training_leaves_a_controlnet(model, words, drawn, tmp_path, mon
     kept = load_file(out / "diffusion_pytorch_model.safetensors")
     assert {value.dtype for value in kept.values()} == {torch.float16}
     made = ControlNetModel.from_pretrained(out)
+    style = read_style(out)
+    assert style is not None and style.control == model.rpartition("-")[2]
     assert any(bool(block.weight.any()) for block in made.controlnet_down_blocks)
     assert all(torch.equal(before[k], v) for k, v in base.unet.state_dict().items())

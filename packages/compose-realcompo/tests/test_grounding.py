@@ -110,8 +110,9 @@ def test_a_whole_gligen_folder(gated, base, tmp_path, x_t, folders):
     shutil.copytree(folders["second"], folder)
     shutil.rmtree(folder / "unet")
     gated.components["unet"].save_pretrained(folder / "unet", safe_serialization=True)
-    model, hears = load_spatial(folder, base, "cpu")
-    assert hears == "boxes"
+    side = load_spatial(folder, base, "cpu")
+    model = side.model
+    assert side.hears == "boxes" and side.style is None
     heard, _ = asked(base, [LEFT])
     expected = gated.network(x_t, LEVELS[3], heard).x0
     torch.testing.assert_close(model.network(x_t, LEVELS[3], heard).x0, expected)

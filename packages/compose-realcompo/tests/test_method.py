@@ -10,13 +10,13 @@ from diffusers import ControlNetModel
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from compose_core.controls import Palette, Style, write_style
 from compose_core.errors import SceneError, UsageError, WeightsError
 from compose_core.method import find
 from compose_core.pipeline import ComposePipeline
 from compose_core.sampler import DDIM
 from compose_core.scene import Assets, build
 from compose_core.testing.folders import tiny_controlnet, tiny_stable_diffusion_xl
-from compose_realcompo.controls import colour_of, draw_control
 from compose_realcompo.method import RealCompoMethod
 from compose_realcompo.pipeline import RealCompoPipeline
 from compose_realcompo.planner import told
@@ -189,11 +189,6 @@ def test_layers_that_ask_for_what_nobody_hears_are_named(pipe, method, folders, 
     assert any("no layer has keypoints" in line for line in said)
 
 
-def test_a_layer_of_no_weight_is_not_in_the_control():
-    assert draw_control(scene({**CUBE, "weight": 0.0}), "segments").sum() == 0
-    assert draw_control(scene(CUBE), "segments").sum() > 0
-
-
 def test_options_that_make_no_sense():
     for bad in ({"control": "pose"}, {"shape": "mask"}, {"absent": "drop"}, {"padding": -0.1}):
         with pytest.raises(UsageError, match=next(iter(bad))):
@@ -254,6 +249,20 @@ def test_a_controlnet_as_the_spatial_model(pipe, folders, tmp_path):
     assert not torch.equal(a, b)
 
 
+def test_a_controlnet_says_itself_what_it_follows(pipe, tmp_path):
+    folder = tiny_controlnet(tmp_path / "control", seed=3)
+    classes = Palette({"cube": (0, 255, 0), "cone": (255, 0, 0)})
+    plain, said = draw(pipe, scene(CUBE), RealCompoMethod(folder, control="segments", start=0.0))
+    write_style(Style("segments", palette=classes), folder)
+    out, said = draw(pipe, scene(CUBE), RealCompoMethod(folder, start=0.0))
+    assert said == [] and not torch.equal(out.images, plain.images)
+    with pytest.raises(UsageError, match="follows something else"):
+        draw(pipe, scene(CUBE), RealCompoMethod(folder, control="keypoints"))
+    other = {**CUBE, "name": "thing", "prompt": "a dog"}
+    with pytest.raises(UsageError, match="names no class"):
+        draw(pipe, scene(other), RealCompoMethod(folder))
+
+
 def test_a_controlnet_with_missing_weights_is_refused(pipe, tmp_path):
     """The library would fill them with random numbers and go on."""
     folder = tiny_controlnet(tmp_path / "control", seed=3)
@@ -281,34 +290,6 @@ def test_stable_diffusion_xl_with_a_controlnet_of_its_own(tmp_path):
     assert said == []
     assert torch.isfinite(out.images).all()
     assert any(name.endswith("layout.attention.1") for name in out.trace.names)
-
-
-def test_controls_are_drawn_where_things_are():
-    layers = [
-        {"name": "figure", "prompt": "a cube", "keypoints": "pose.json"},
-        {"name": "rest", "prompt": "a cone", "segments": "labels.png"},
-    ]
-    given = scene(*layers, files=FILES)
-    segments = draw_control(given, "segments")
-    assert segments.shape == (1, 3, 64, 64)
-    found = (segments[0, :, 30, 10] * 255).round().int().tolist()
-    assert tuple(found) == colour_of(1)
-    assert segments[0, :, 0, 0].sum() == 0
-    skeleton = draw_control(given, "keypoints")
-    assert skeleton[0, :, 13, 19].min() == 1  # a point of no known name is white
-    assert skeleton[0, :, 50:, 50:].sum() == 0
-
-
-def test_bodies_are_drawn_as_openpose_draws_them():
-    body = {"Left_Knee": [0.25, 0.5], "left ankle": [0.75, 0.5], "neck": [0.5, 0.9]}
-    layer = {"name": "figure", "prompt": "a cube", "keypoints": "body.json"}
-    drawn = draw_control(scene(layer, files={"body.json": json.dumps(body).encode()}), "keypoints")
-    pixels = (drawn[0] * 255).round()
-    # Point 12 is blue, 13 is 20 degrees on; the 12th limb, between them, has the hue of point 11.
-    assert pixels[:, 32, 16].tolist() == [0, 0, 255]
-    assert pixels[:, 32, 48].tolist() == [85, 0, 255]
-    assert pixels[:, 32, 32].tolist() == [0, round(0.6 * 85), round(0.6 * 255)]
-    assert pixels[:, 45, 32].sum() == 0  # nothing joins the neck to a knee
 
 
 def test_the_facade(folders):

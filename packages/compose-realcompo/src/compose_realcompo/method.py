@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple, cast, final
 import torch
 from torch import nn
 
+from compose_core.controls import CONTROLS, Control
 from compose_core.denoiser import Bound, Denoiser, Guided
 from compose_core.errors import UsageError
 from compose_core.method import Method, Plan, latent_shape, too_long
@@ -21,7 +22,6 @@ from compose_core.noise import Generators
 from compose_core.scene import Scene
 from compose_core.scene.remarks import doubled
 from compose_realcompo.balancer import Balancer, Branch
-from compose_realcompo.controls import Control, check_control
 from compose_realcompo.options import RATE, Options
 from compose_realcompo.planner import Told, branch, told
 from compose_realcompo.regions import Shape
@@ -59,7 +59,8 @@ class RealCompoMethod(Method):
         lagged: See `Options`.
         guided_lookahead: See `Options`.
         absent: What becomes of a phrase that the prompt of the scene does not hold.
-        control: What the ControlNet follows, where the spatial model is one.
+        control: What the ControlNet follows, where the spatial model is one; default what
+            `control.json` beside its weights says, else keypoints.
         shape: Whether segments are heard as their bounding boxes or as they are.
         padding: Around groups of keypoints, as a share of the canvas.
         factor: How many times coarser than the latents the attention is that is listened to.
@@ -90,12 +91,13 @@ class RealCompoMethod(Method):
         lagged: bool = False,
         guided_lookahead: bool = False,
         absent: Absent = "append",
-        control: Control = "keypoints",
+        control: Control | None = None,
         shape: Shape = "box",
         padding: float = 0.0,
         factor: int | None = None,
     ) -> None:
-        check_control(control)
+        if control is not None:
+            _one_of("control", control, CONTROLS)
         _one_of("shape", shape, ("box", "true"))
         _one_of("absent", absent, ("append", "refuse"))
         if not 0 <= padding <= 1:
@@ -115,7 +117,7 @@ class RealCompoMethod(Method):
             guided_lookahead=guided_lookahead,
         )
         self.absent: Absent = absent
-        self.control: Control = control
+        self.control: Control | None = control
         self.shape: Shape = shape
         self.padding, self.factor = padding, factor
         self._held: _Held | None = None
@@ -210,10 +212,10 @@ class RealCompoMethod(Method):
             for n, given in enumerate(self.fidelity, 2 - self.instead):
                 name = "text" if n == 1 else f"text {n}"
                 sides.append(Side(name, load_fidelity(given, model, device), "text"))
-            spatial, hears = load_spatial(self.layout, model, device)
-            sides.append(Side("layout", spatial, hears))
+            spatial = load_spatial(self.layout, model, device)
+            sides.append(spatial)
             for side in sides[:-1]:
-                check_same_latents(side.model, spatial, (side.name, "layout"))
+                check_same_latents(side.model, spatial.model, (side.name, "layout"))
             kept = _Held(unet, where, tuple(sides))
             self._held = kept
         return kept.sides

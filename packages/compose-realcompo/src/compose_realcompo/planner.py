@@ -9,12 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from compose_core.conditions import Box, Condition, Depth
+from compose_core.controls import Control, Style, draw_control
 from compose_core.denoiser import Bound, Denoiser, Guided
 from compose_core.encoded import Encoded
+from compose_core.errors import UsageError
 from compose_core.scene import Scene
 from compose_realcompo import regions, tokens
 from compose_realcompo.balancer import Branch
-from compose_realcompo.controls import Control, draw_control
 from compose_realcompo.grounding import GatedUNet, embed_phrases, grounded
 from compose_realcompo.hearing import ears
 from compose_realcompo.lookahead import Listener
@@ -108,7 +109,7 @@ def branch(
     *,
     guidance: float,
     variant: Variant,
-    control: Control,
+    control: Control | None,
     shape: Shape,
     padding: float,
     factor: int | None,
@@ -122,14 +123,15 @@ def branch(
         spatial: (h, w) of the latents.
         guidance: Scale of classifier-free guidance.
         variant: See `variant`.
-        control: What a ControlNet was trained to follow.
+        control: What a ControlNet was trained to follow; default what its weights say.
         shape: Whether segments count as boxes or as they are.
         padding: Around keypoints, as a share of the canvas.
         factor: At which resolution attention is heard; see `hearing.ears`.
         device: Where tensors go.
     """
     model = side.model
-    places, nowhere = _places(side, said, control, device)
+    style = _style(side, control)
+    places, nowhere = _places(side, said, style, device)
     cond = Encoded({**model.text.encode(said.prompt).to(device), **places})
     denoiser: Denoiser = Bound(model.network, cond)
     if guidance != 1:
@@ -154,12 +156,30 @@ def branch(
         counts=variant.text_grad or not fidelity,
         half_heads=variant.half_heads and fidelity,
     )
-    remarks = [*located.remarks, *remarks, *_unheard(side, said, places, control)]
+    remarks = [*located.remarks, *remarks, *_unheard(side, said, places, style)]
     return _Heard(Branch(side.name, denoiser, listener), tuple(remarks))
 
 
+def _style(side: Side, control: Control | None) -> Style:
+    """How the ControlNet's picture is drawn.
+
+    Raises:
+        UsageError: It is asked to follow what its weights do not.
+    """
+    if side.style is None:
+        return Style(control or "keypoints")
+    if control is not None and control != side.style.control:
+        raise UsageError(
+            "the ControlNet follows something else",
+            got=f"control={control!r}",
+            expected=repr(side.style.control),
+            remedy="leave the option out, or give another ControlNet",
+        )
+    return side.style
+
+
 def _places(
-    side: Side, said: Told, control: Control, device: torch.device | str
+    side: Side, said: Told, style: Style, device: torch.device | str
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """What a side hears of places, and what its unconditional half hears instead."""
     if side.hears == "boxes":
@@ -169,18 +189,22 @@ def _places(
         heard, without = grounded([region.box for region in spoken], embedded, device, room)
         return dict(heard), dict(without)
     if side.hears == "control":
-        picture = draw_control(said.scene, control).to(device)
+        picture = draw_control(said.scene, style).to(device)
         return {"control": picture}, {"control": picture}
     return {}, {}
 
 
-def _unheard(side: Side, said: Told, places: dict[str, Tensor], control: Control) -> list[str]:
+def _unheard(side: Side, said: Told, places: dict[str, Tensor], style: Style) -> list[str]:
     """What of a scene the spatial model has no ear for."""
     depths = any(isinstance(x, Depth) for region in said.regions for x in region.conditions)
     remarks: list[str] = []
     if side.hears == "control" and not bool(places["control"].any()):
-        remarks.append(f"the ControlNet has nothing to follow: no layer has {control}")
-    if side.hears != "text" and depths and not (side.hears == "control" and control == "depth"):
+        remarks.append(f"the ControlNet has nothing to follow: no layer has {style.control}")
+    if (
+        side.hears != "text"
+        and depths
+        and not (side.hears == "control" and style.control == "depth")
+    ):
         remarks.append("depth is not used: the spatial model does not follow it")
     return remarks
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
 from compose_core import zoo
-from compose_core.backbones import Model, assemble, load_controlnet, load_model
+from compose_core.backbones import Model, add_controlnet, load_model
+from compose_core.controls import Style
 from compose_core.errors import WeightsError
 from compose_realcompo.gated import INDEX, add_gates, base_named, hearing_boxes
 
@@ -31,11 +31,13 @@ class Side(NamedTuple):
         name: What traces call it.
         model: Its network, text encoder and codec.
         hears: What it is told of places.
+        style: How what a ControlNet follows is drawn, if its folder says so.
     """
 
     name: str
     model: Model
     hears: Hears
+    style: Style | None = None
 
 
 def load_fidelity(given: str | os.PathLike[str], like: Model, device: torch.device | str) -> Model:
@@ -44,8 +46,11 @@ def load_fidelity(given: str | os.PathLike[str], like: Model, device: torch.devi
 
 
 def load_spatial(
-    given: str | os.PathLike[str], model: Model, device: torch.device | str
-) -> tuple[Model, Hears]:
+    given: str | os.PathLike[str],
+    model: Model,
+    device: torch.device | str,
+    name: str = "layout",
+) -> Side:
     """The spatially aware model.
 
     Args:
@@ -53,6 +58,7 @@ def load_spatial(
             ControlNet for `model`.
         model: The base model of the run; used as the base where the weights are made for it.
         device: Where it goes.
+        name: What traces call it.
 
     Raises:
         WeightsError: It is none of these, is damaged, or was made for another model.
@@ -61,11 +67,13 @@ def load_spatial(
     if (folder / INDEX).exists():
         named = base_named(folder)
         base = model if named in ("", model.id) else load_fidelity(named, model, device)
-        return add_gates(base, folder), "boxes"
+        return Side(name, add_gates(base, folder), "boxes")
     if (folder / "model_index.json").exists():
-        return hearing_boxes(load_model(folder, _dtype(model), device, id=str(given))), "boxes"
+        whole = load_model(folder, _dtype(model), device, id=str(given))
+        return Side(name, hearing_boxes(whole), "boxes")
     if (folder / "config.json").exists():
-        return _controlled(folder, model, device), "control"
+        made = add_controlnet(model, folder, device)
+        return Side(name, made.model, "control", made.style)
     raise WeightsError(
         f"{folder} holds no spatially aware model",
         got=", ".join(sorted(path.name for path in folder.iterdir())[:6]) or "nothing",
@@ -118,23 +126,5 @@ def _decoded(model: Model) -> Tensor:
     return model.codec.decode(latent.to(weight)).float().cpu()
 
 
-def _controlled(folder: Path, model: Model, device: torch.device | str) -> Model:
-    unet = model.components["unet"]
-    control: Any = load_controlnet(folder, _dtype(model)).to(device).requires_grad_(False)
-    for key in ("in_channels", "cross_attention_dim", "block_out_channels"):
-        found, wanted = control.config[key], cast(Any, unet).config[key]
-        if _plain(found) != _plain(wanted):
-            raise WeightsError(
-                "the ControlNet was made for another model",
-                got=f"{key} = {found}",
-                expected=f"{key} = {wanted}",
-            )
-    return assemble({**model.components, "controlnet": control}, id=model.id)
-
-
 def _dtype(model: Model) -> torch.dtype:
     return next(cast(nn.Module, model.components["unet"]).parameters()).dtype
-
-
-def _plain(value: object) -> object:
-    return tuple(cast("list[object]", value)) if isinstance(value, list) else value

@@ -14,19 +14,32 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from compose_zoo.recipes import guide
+from compose_core.controls import Limb, Skeleton, Style, write_style
+from compose_zoo.recipes import guide, stages
 
 SEED = 14
 CONFIG = replace(guide.CONFIG, seed=SEED)
 SLOTS = 4
 """Objects that a scene can hold."""
-COLORS = torch.tensor(
-    [(1.0, 0.2, 0.0), (1.0, 0.2, 0.0), (0.0, 0.7, 1.0), (0.2, 1.0, 0.0)], dtype=torch.float32
+_ACROSS, _UP, _DOWN = (255, 51, 0), (0, 179, 255), (51, 255, 0)
+SKELETON = Skeleton(
+    points={
+        "centre": (255, 255, 255),
+        "left": _ACROSS,
+        "right": _ACROSS,
+        "top": _UP,
+        "bottom": _DOWN,
+    },
+    limbs=(
+        Limb("centre", "left", _ACROSS),
+        Limb("centre", "right", _ACROSS),
+        Limb("centre", "top", _UP),
+        Limb("centre", "bottom", _DOWN),
+    ),
+    line=0.6 / 64,
+    dot=1.3 / 64,
 )
-"""RGB of the lines to the left, to the right, up and down; a mirrored drawing is the drawing of
-the mirrored scene, so left and right are alike."""
-LINE, DOT = 0.6, 1.3
-"""Half the width of a line and the radius of a centre, in pixels at 64 x 64."""
+"""A mirrored drawing is the drawing of the mirrored scene, so left and right are alike."""
 
 
 def keypoints(instance: Tensor) -> Tensor:
@@ -57,39 +70,10 @@ def keypoints(instance: Tensor) -> Tensor:
     return torch.stack(points, 2)
 
 
-def drawn(points: Tensor, size: tuple[int, int] = (64, 64)) -> Tensor:
-    """Keypoints as lines and dots on black.
-
-    Args:
-        points: (B, N, 5, 2), see `keypoints`.
-        size: width, height in pixels.
-
-    Returns:
-        (B, 3, H, W) in [0, 1], with soft edges; where lines meet, the brighter channel is seen.
-    """
-    scale = torch.tensor(size, device=points.device, dtype=points.dtype)
-    unit = size[1] / 64
-    grid = torch.meshgrid(
-        *(torch.arange(n, device=points.device) + 0.5 for n in size[::-1]), indexing="ij"
-    )
-    pixel = torch.stack(grid[::-1], -1).to(points)
-    at = (points * scale)[..., None, None, :]
-    centre, ends = at[:, :, :1], at[:, :, 1:]
-    along = ends - centre
-    share = ((pixel - centre) * along).sum(-1) / along.square().sum(-1).clamp_min(1e-6)
-    gap = (pixel - centre - share.clamp(0, 1)[..., None] * along).norm(dim=-1)
-    lines = (LINE * unit + 0.5 - gap).clamp(0, 1).nan_to_num(0.0)
-    near = (pixel - centre[:, :, 0]).norm(dim=-1)
-    dots = (DOT * unit + 0.5 - near).clamp(0, 1).nan_to_num(0.0)
-    paint = COLORS.to(points)[:, :, None, None]
-    seen = (lines[:, :, :, None] * paint).amax((1, 2))
-    return torch.maximum(seen, dots.amax(1)[:, None])
-
-
 def condition(instance: Tensor) -> Tensor:
     """Drawn keypoints (B, 3, H, W) in [0, 1] of the objects of (B, H, W) uint8."""
     height, width = instance.shape[-2:]
-    return drawn(keypoints(instance), (width, height))
+    return SKELETON.draw(keypoints(instance), (height, width))
 
 
 def train(
@@ -97,3 +81,5 @@ def train(
 ) -> None:
     """Train in `folder` and write the ControlNet's diffusers folder ``folder/export``."""
     guide.train(folder, "instance", condition, CONFIG, device=device, resume=resume, steps=steps)
+    if stages.first():
+        write_style(Style("keypoints", skeleton=SKELETON), folder / "export")

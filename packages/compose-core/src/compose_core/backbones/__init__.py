@@ -1,5 +1,6 @@
 """Pretrained models of diffusers and transformers as `Network`, `Codec` and text encoder."""
 
+from compose_core.backbones.control import Controlled, add_controlnet
 from compose_core.backbones.load import (
     Model,
     assemble,
@@ -12,11 +13,13 @@ from compose_core.backbones.unet import ConditionedUNet, ControlledUNet, UNetNet
 
 __all__ = [
     "ConditionedUNet",
+    "Controlled",
     "ControlledUNet",
     "Model",
     "SecondEncoder",
     "TextEncoder",
     "UNetNetwork",
+    "add_controlnet",
     "assemble",
     "load_components",
     "load_controlnet",
