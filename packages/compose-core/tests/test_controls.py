@@ -141,8 +141,8 @@ def test_a_style_is_read_as_it_was_written(tmp_path):
         "{",
         '{"control": "pose"}',
         '{"control": "keypoints", "points": {"a": [0, 0]}}',
-        '{"control": "keypoints", "points": {"a": [0, 0, 0]}, "limbs": [{"start": "a", "end": "b", '
-        '"colour": [1, 2, 3]}]}',
+        '{"control": "keypoints", "points": {"a": [0, 0, 0]}, "limbs": [{"start": "a", '
+        '"end": "b", "colour": [1, 2, 3]}]}',
         '{"control": "depth", "other": 1}',
     ],
 )
