@@ -257,6 +257,35 @@ def test_plots_are_drawings_in_two_themes(pages):
         assert places == sorted(places, reverse=True)  # the best one is farthest right
 
 
+def test_methods_meet_picture_by_picture(pages):
+    page = pages["leaderboards/toy-suite.md"]
+    part = page.split("## Picture by picture")[1].split("## Apart")[0]
+    assert "`better`" in part
+    level, worse = rows(part)
+    assert ["level" in level[0], "worse" in worse[0]] == [True, True]
+    lost = sum(a > b for a, b in zip(GOOD[:-1] + [1.0], BAD, strict=True))
+    decisive = sum(a != b for a, b in zip(GOOD[:-1] + [1.0], BAD, strict=True))
+    share = module("plots").short(lost / decisive)
+    assert f"<strong>{share} ({decisive})" in worse[1] and "<strong>" not in level[1]
+    assert "toy-suite-both" not in page or "leaderboards/plots/toy-suite-both-light.svg" in pages
+
+
+def test_a_trade_off_shows_every_method_in_its_corner():
+    shown = module("scatter")
+    axes = (shown.Axis("fid", better=False), shown.Axis("spatial", better=True))
+    spots = [
+        shown.Spot("good", shown.Spread(1.0, 0.5, 1.5), shown.Spread(0.9, 0.8, 0.95)),
+        shown.Spot("bad", shown.Spread(9.0, 8.0, 10.0), shown.Spread(0.2)),
+    ]
+    text = shown.scatter("both", *axes, spots, module("plots").LIGHT)
+    root = ET.fromstring(text)
+    circles = [node for node in root.iter() if node.tag.endswith("circle")]
+    good, bad = [(float(c.get("cx")), float(c.get("cy"))) for c in circles if c.get("r") == "6"]
+    assert good[0] < bad[0] and good[1] < bad[1]
+    words = [node.text for node in root.iter() if node.tag.endswith("text")]
+    assert {"good", "bad", "better", "fid ▼", "spatial ▲"} <= set(words)
+
+
 def test_strips_of_pictures_are_shown_beside_their_scenes(tmp_path):
     publish(tmp_path, record("better", GOOD, 20.0), record("worse", BAD, 60.0))
     folder = tmp_path / "toy-suite"

@@ -8,6 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+import duel_pages
 from plots import DARK, LIGHT, Dot, dots, short
 from records import RESULTS, Standing, name, standings, strip_name
 from tables import Cell, Head, table
@@ -51,6 +52,7 @@ def pages(folder: Path = RESULTS) -> dict[str, str | bytes]:
     for one in found_standings:
         found[f"leaderboards/{one.suite}.md"] = WIDE + "\n".join(_suite(one))
         found |= _plots(one)
+        found |= duel_pages.figures(one)
         found |= _downloads(one)
         for row in one.main.rows:
             strip = one.strip(row.record)
@@ -131,6 +133,7 @@ def _suite(one: Standing) -> Iterator[str]:
         if title:
             yield f"## {title}\n"
         yield _table(board, columns, f"{one.suite}: {title or 'results'}")
+    yield from duel_pages.section(one)
     links = [f"[{kind.upper()}](data/{one.suite}.{kind})" for kind in ("json", "csv")]
     if one.items is not None:
         links.append(f"[every scene, prompt and seed](data/{one.suite}-items.json)")
