@@ -5,7 +5,7 @@ import torch
 from diffusers import UNet2DConditionModel
 
 from compose_core.errors import UsageError
-from compose_realcompo.hearing import ears
+from compose_realcompo.hearing import Ears, ears
 
 
 def on_no_device(**config):
@@ -56,3 +56,8 @@ def test_another_resolution_may_be_asked_for(models):
     assert {name.split(".")[0] for name in ears(unet, 2).where} == {"down_blocks", "up_blocks"}
     with pytest.raises(UsageError, match=r"8 times coarser[\s\S]*\[1, 2\]"):
         ears(unet, 8)
+
+
+def test_maps_cover_more_than_latents_that_are_no_multiple_of_a_cell():
+    ear = Ears((), 4)
+    assert (ear.size((64, 66)), ear.covered((64, 66))) == ((16, 17), (1.0, 66 / 68))

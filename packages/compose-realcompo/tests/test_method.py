@@ -189,6 +189,26 @@ def test_layers_that_ask_for_what_nobody_hears_are_named(pipe, method, folders, 
     assert any("no layer has keypoints" in line for line in said)
 
 
+def test_boxes_are_heard_as_long_as_the_gates_say(pipe, folders):
+    """Closed gates leave the text model alone; the schedule of GLIGEN lies between."""
+    shown = {}
+    for gates in ((1.0, 0.0), (0.3, 0.2), (0.0, 0.0)):
+        how = RealCompoMethod(folders["gated"], gates=gates, start=1.0)
+        shown[gates] = draw(pipe, scene(CUBE, CONE), how, output_type="latent")[0].images
+    assert not torch.equal(shown[1.0, 0.0], shown[0.3, 0.2])
+    assert not torch.equal(shown[0.3, 0.2], shown[0.0, 0.0])
+    with pytest.raises(UsageError, match="no schedule"):
+        draw(pipe, scene(CUBE), RealCompoMethod(folders["gated"], gates=(0.8, 0.5)))
+
+
+def test_a_layer_that_says_twice_where_it_is():
+    """What rules is said, also where keypoints overrule a box."""
+    layer = {**CUBE, "keypoints": "pose.json"}
+    (line,) = [x for x in told(scene(layer, files=FILES), absent="append", padding=0.0).remarks]
+    assert line == "layer 'cube' has keypoints besides a box: only the first says where it is"
+    assert told(scene(CUBE), absent="append", padding=0.0).remarks == ()
+
+
 def test_options_that_make_no_sense():
     for bad in ({"control": "pose"}, {"shape": "mask"}, {"absent": "drop"}, {"padding": -0.1}):
         with pytest.raises(UsageError, match=next(iter(bad))):

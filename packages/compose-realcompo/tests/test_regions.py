@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compose_core.conditions import Box, Keypoints, Mask, Segments, Text
-from compose_realcompo.regions import box_of, mask_of, surrounding
+from compose_realcompo.regions import box_of, lost, mask_of, surrounding
 
 SIDES = st.floats(0, 1)
 
@@ -83,3 +83,18 @@ def test_a_mask_rules_a_box():
 def test_nothing_says_where():
     assert mask_of([Text("a cone")], (4, 4)) is None
     assert surrounding([]) is None
+
+
+def test_cells_that_reach_beyond_the_canvas_keep_their_place():
+    """5 latents under cells of 2: three cells, of which the last is half outside."""
+    covered = (5 / 6, 5 / 6)
+    lower = mask_of([Box(0.0, 0.4, 1.0, 1.0)], (3, 3), covered=covered)  # latents 2, 3 and 4
+    assert lower.tolist() == [[0, 0, 0], [1, 1, 1], [1, 1, 1]]
+    upper = mask_of([Box(0.0, 0.0, 1.0, 0.4)], (3, 3), covered=covered)
+    assert upper[0].tolist() == [1, 1, 1] and upper[1:].sum() == 0
+    values = np.zeros((40, 40), np.float32)
+    values[16:] = 1
+    assert torch.equal(mask_of([Mask(values)], (3, 3), covered=covered), lower)
+    labels = Segments((values > 0).astype(np.int64))
+    assert torch.equal(mask_of([labels], (3, 3), shape="true", covered=covered), lower)
+    assert lost([Mask(values)], lower, covered) == 0

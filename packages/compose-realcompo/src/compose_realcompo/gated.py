@@ -60,12 +60,14 @@ def new_tensors(unet: nn.Module) -> dict[str, Tensor]:
     }
 
 
-def add_gates(model: Model, folder: Path) -> Model:
+def add_gates(model: Model, folder: Path, *, on: float = 1.0, fade: float = 0.0) -> Model:
     """The model, hearing boxes through the gated layers of a folder.
 
     Args:
         model: The one that they were trained on.
         folder: With `gligen.json` and `gligen.safetensors`.
+        on: When boxes are heard, as `fade`: see `GatedUNet`.
+        fade: Likewise.
 
     Raises:
         WeightsError: They are missing, damaged, or belong to another model.
@@ -111,7 +113,7 @@ def add_gates(model: Model, folder: Path) -> Model:
         raise WeightsError(
             f"{folder} cannot be read", got=f"room = {room}", expected=f"1 to {LIMIT}"
         )
-    return _with_unet(model, unet.eval().requires_grad_(False), room)
+    return _with_unet(model, unet.eval().requires_grad_(False), on, fade, room)
 
 
 def base_named(folder: Path) -> str:
@@ -123,18 +125,20 @@ def base_named(folder: Path) -> str:
     return str(_read(folder / INDEX).get("base", ""))
 
 
-def hearing_boxes(model: Model) -> Model:
+def hearing_boxes(model: Model, *, on: float = 1.0, fade: float = 0.0) -> Model:
     """A loaded model whose UNet has gated layers, as a network that hears boxes.
 
     Raises:
         WeightsError: It has none.
     """
-    return _with_unet(model, cast(nn.Module, model.components["unet"]))
+    return _with_unet(model, cast(nn.Module, model.components["unet"]), on, fade)
 
 
-def _with_unet(model: Model, unet: nn.Module, room: int = LIMIT) -> Model:
+def _with_unet(model: Model, unet: nn.Module, on: float, fade: float, room: int = LIMIT) -> Model:
     kind = cast(Any, model.network).prediction_type
-    network = GatedUNet(unet, model.schedule, kind, room=room, factor=model.codec.factor).eval()
+    network = GatedUNet(
+        unet, model.schedule, kind, on=on, fade=fade, room=room, factor=model.codec.factor
+    ).eval()
     parts: Mapping[str, Any] = {**model.components, "unet": unet}
     return replace(model, network=network, components=parts)
 

@@ -36,6 +36,11 @@ class Ears(NamedTuple):
         h, w = spatial
         return math.ceil(h / self.factor), math.ceil(w / self.factor)
 
+    def covered(self, spatial: tuple[int, int]) -> tuple[float, float]:
+        """Share of the rows and of the columns of maps that latents (h, w) fill."""
+        (h, w), (rows, columns) = spatial, self.size(spatial)
+        return h / (rows * self.factor), w / (columns * self.factor)
+
 
 def ears(unet: nn.Module, factor: int | None = None) -> Ears:
     """The cross-attention layers of a `UNet2DConditionModel` to listen to.

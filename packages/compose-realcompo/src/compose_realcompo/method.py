@@ -64,6 +64,8 @@ class RealCompoMethod(Method):
         shape: Whether segments are heard as their bounding boxes or as they are.
         padding: Around groups of keypoints, as a share of the canvas.
         factor: How many times coarser than the latents the attention is that is listened to.
+        gates: Of GLIGEN, when boxes are heard: fully during the first share of the walk, then
+            ever less during the second; see `GatedUNet`.
 
     The weight of a layer multiplies its part of the loss; 0 takes it out of the scene.
 
@@ -95,6 +97,7 @@ class RealCompoMethod(Method):
         shape: Shape = "box",
         padding: float = 0.0,
         factor: int | None = None,
+        gates: tuple[float, float] = (1.0, 0.0),
     ) -> None:
         if control is not None:
             _one_of("control", control, CONTROLS)
@@ -119,7 +122,7 @@ class RealCompoMethod(Method):
         self.absent: Absent = absent
         self.control: Control | None = control
         self.shape: Shape = shape
-        self.padding, self.factor = padding, factor
+        self.padding, self.factor, self.gates = padding, factor, gates
         self._held: _Held | None = None
 
     @property
@@ -212,7 +215,7 @@ class RealCompoMethod(Method):
             for n, given in enumerate(self.fidelity, 2 - self.instead):
                 name = "text" if n == 1 else f"text {n}"
                 sides.append(Side(name, load_fidelity(given, model, device), "text"))
-            spatial = load_spatial(self.layout, model, device)
+            spatial = load_spatial(self.layout, model, device, gates=self.gates)
             sides.append(spatial)
             for side in sides[:-1]:
                 check_same_latents(side.model, spatial.model, (side.name, "layout"))

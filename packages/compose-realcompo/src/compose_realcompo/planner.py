@@ -8,7 +8,7 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from compose_core.conditions import Box, Condition, Depth
+from compose_core.conditions import Box, Condition, Depth, Keypoints, Mask, Segments
 from compose_core.controls import Control, Style, draw_control
 from compose_core.denoiser import Bound, Denoiser, Guided
 from compose_core.encoded import Encoded
@@ -24,6 +24,14 @@ from compose_realcompo.sides import Side
 from compose_realcompo.variant import Variant
 
 __all__ = ["Region", "Told", "branch", "told"]
+
+_PLACES: dict[type[Condition], str] = {
+    Mask: "a mask",
+    Segments: "segments",
+    Keypoints: "keypoints",
+    Box: "a box",
+}
+"""What says where a layer is; the first of them rules, see `regions.surrounding`."""
 
 
 class Region(NamedTuple):
@@ -81,6 +89,7 @@ def told(scene: Scene, *, absent: tokens.Absent, padding: float) -> Told:
             remarks.append(f"layer {layer.name!r} says nowhere where it is: it balances nothing")
         else:
             found.append(Region(layer.name, phrase, box, own, layer.weight))
+        remarks += _overruled(layer.name, own)
         if box is not None and not phrase:
             remarks.append(f"layer {layer.name!r} has no prompt: nobody listens for it")
     remarks += [
@@ -93,6 +102,16 @@ def told(scene: Scene, *, absent: tokens.Absent, padding: float) -> Told:
     if added := prompt[len(scene.prompt) :].strip(" ,"):
         remarks.append(f"the prompt has no such words, they are appended: {added!r}")
     return Told(prompt, scene.negative, tuple(found), scene, tuple(remarks))
+
+
+def _overruled(name: str, own: Sequence[Condition]) -> list[str]:
+    """Places of a layer that another one overrules, where `doubled` does not say it already."""
+    kinds = {type(condition) for condition in own}
+    said = [word for kind, word in _PLACES.items() if kind in kinds]
+    if len(said) < 2 or said == [_PLACES[Mask], _PLACES[Box]]:
+        return []
+    others = " and ".join(said[1:])
+    return [f"layer {name!r} has {said[0]} besides {others}: only the first says where it is"]
 
 
 class _Heard(NamedTuple):
@@ -143,7 +162,8 @@ def branch(
     phrases = [region.phrase for region in said.regions]
     located = tokens.locate(model.text.tokenizer, said.prompt, phrases, model.text.length)
     spans = [span[-1:] if variant.head_word else span for span in located.spans]
-    masks, remarks = _masks(said.regions, heard.size(spatial), shape, padding, variant)
+    size, covered = heard.size(spatial), heard.covered(spatial)
+    masks, remarks = _masks(said.regions, size, covered, shape, padding, variant)
     fidelity = side.hears == "text"
     listener = Listener(
         model.network,
@@ -212,6 +232,7 @@ def _unheard(side: Side, said: Told, places: dict[str, Tensor], style: Style) ->
 def _masks(
     found: Sequence[Region],
     size: tuple[int, int],
+    covered: tuple[float, float],
     shape: Shape,
     padding: float,
     variant: Variant,
@@ -221,7 +242,12 @@ def _masks(
     remarks: list[str] = []
     for region in found:
         mask = regions.mask_of(
-            region.conditions, size, shape=shape, padding=padding, truncate=variant.truncate
+            region.conditions,
+            size,
+            shape=shape,
+            padding=padding,
+            truncate=variant.truncate,
+            covered=covered,
         )
         masks.append(torch.zeros(size) if mask is None else mask)
         box = region.box
@@ -232,7 +258,7 @@ def _masks(
                 f"layer {region.name!r} is thinner than a cell of the attention ({cells}): "
                 f"there it is {kept}"
             )
-        elif not variant.truncate and regions.lost(region.conditions, masks[-1]) > 0.5:
+        elif not variant.truncate and regions.lost(region.conditions, masks[-1], covered) > 0.5:
             remarks.append(
                 f"most of the mask of layer {region.name!r} is thinner than a cell of the "
                 "attention and is not seen there: a box around it may serve better"

@@ -52,6 +52,7 @@ def mask_of(
     shape: Shape = "box",
     padding: float = 0.0,
     truncate: bool = False,
+    covered: tuple[float, float] = (1.0, 1.0),
 ) -> Tensor | None:
     """Where a layer is, (h', w') of 0 and 1; None when it does not say.
 
@@ -65,23 +66,41 @@ def mask_of(
         padding: Around keypoints, as a share of the canvas.
         truncate: Cut corners of boxes down to whole cells, as the published code does; a thin box
             then may hold no cell.
+        covered: Share of the rows and of the columns of cells that the canvas fills, less than 1
+            where latents are no multiple of a cell and the last one reaches beyond them.
     """
     for condition in conditions:
         if isinstance(condition, Mask):
-            return _cells(resize(condition.values, *size))
+            return _cells(resize(_padded(condition.values, covered), *size), covered)
         if isinstance(condition, Segments) and shape == "true":
-            return _cells(resize((condition.values > 0).astype(np.float32), *size))
+            there = (condition.values > 0).astype(np.float32)
+            return _cells(resize(_padded(there, covered), *size), covered)
     box = surrounding(conditions, padding=padding)
     if box is None:
         return None
-    return _truncated(box, size) if truncate else _cells(box.coverage(*size))
+    if covered != (1.0, 1.0):
+        y, x = covered
+        box = Box(box.x0 * x, box.y0 * y, box.x1 * x, box.y1 * y)
+    return _truncated(box, size) if truncate else _cells(box.coverage(*size), covered)
 
 
-def lost(conditions: Sequence[Condition], mask: Tensor) -> float:
+def _padded(values: Array, covered: tuple[float, float]) -> Array:
+    """A map with empty rows and columns where cells reach beyond the canvas."""
+    if covered == (1.0, 1.0):
+        return values
+    more = [(0, round(n / share) - n) for n, share in zip(values.shape, covered, strict=True)]
+    return np.pad(values, more)
+
+
+def lost(
+    conditions: Sequence[Condition], mask: Tensor, covered: tuple[float, float] = (1.0, 1.0)
+) -> float:
     """Share of a layer's own mask that its cells (h', w') leave out; 0 without a mask."""
     for condition in conditions:
         if isinstance(condition, Mask):
-            whole = torch.from_numpy(resize(condition.values, *mask.shape))
+            whole = torch.from_numpy(
+                resize(_padded(condition.values, covered), *mask.shape).copy()
+            )
             return float((whole * (1 - mask)).sum() / whole.sum().clamp_min(1e-9))
     return 0.0
 
@@ -110,8 +129,10 @@ def surrounding(conditions: Sequence[Condition], *, padding: float = 0.0) -> Box
     return None
 
 
-def _cells(coverage: Array) -> Tensor:
-    values = torch.from_numpy(np.ascontiguousarray(coverage, dtype=np.float32))
+def _cells(coverage: Array, covered: tuple[float, float]) -> Tensor:
+    if covered != (1.0, 1.0):  # half of what lies on the canvas of a cell is enough
+        coverage = coverage / Box(0.0, 0.0, covered[1], covered[0]).coverage(*coverage.shape)
+    values = torch.from_numpy(np.array(coverage, dtype=np.float32))
     most = float(values.max())
     if most <= 0:
         return torch.zeros_like(values)

@@ -50,6 +50,8 @@ def load_spatial(
     model: Model,
     device: torch.device | str,
     name: str = "layout",
+    *,
+    gates: tuple[float, float] = (1.0, 0.0),
 ) -> Side:
     """The spatially aware model.
 
@@ -59,6 +61,7 @@ def load_spatial(
         model: The base model of the run; used as the base where the weights are made for it.
         device: Where it goes.
         name: What traces call it.
+        gates: When a model hears boxes: `on` and `fade` of `GatedUNet`.
 
     Raises:
         WeightsError: It is none of these, is damaged, or was made for another model.
@@ -67,10 +70,10 @@ def load_spatial(
     if (folder / INDEX).exists():
         named = base_named(folder)
         base = model if named in ("", model.id) else load_fidelity(named, model, device)
-        return Side(name, add_gates(base, folder), "boxes")
+        return Side(name, add_gates(base, folder, on=gates[0], fade=gates[1]), "boxes")
     if (folder / "model_index.json").exists():
         whole = load_model(folder, _dtype(model), device, id=str(given))
-        return Side(name, hearing_boxes(whole), "boxes")
+        return Side(name, hearing_boxes(whole, on=gates[0], fade=gates[1]), "boxes")
     if (folder / "config.json").exists():
         made = add_controlnet(model, folder, device)
         return Side(name, made.model, "control", made.style)
