@@ -1,0 +1,1 @@
+"""The tasks of the paper as graphs: panoramas, scenes of background and object, figures."""
