@@ -10,6 +10,7 @@ every cell the numbers add up to one, and so the rule holds for `x0` as for the 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple, final
 
@@ -32,12 +33,12 @@ class Region(NamedTuple):
 
     Attributes:
         view: Where it is.
-        count: How often it counts; negative for overlaps.
+        times: How often it counts; negative for overlaps.
         owner: The number of the first observation that shows it.
     """
 
     view: Window
-    count: int
+    times: int
     owner: int
 
 
@@ -57,7 +58,7 @@ class Collage(Composer):
         self.regions = regions(graph)
         views = graph.observations
         super().__init__(
-            views[one.owner].denoiser if one.count > 0 or overlap is None else overlap
+            views[one.owner].denoiser if one.times > 0 or overlap is None else overlap
             for one in self.regions
         )
 
@@ -71,7 +72,7 @@ class Collage(Composer):
         """The signed sum."""
         total = torch.zeros_like(x_t)
         for one, prediction in zip(self.regions, predictions, strict=True):
-            total = one.view.accumulate(total, one.count * prediction.x0, x_t.shape[2:])
+            total = one.view.accumulate(total, one.times * prediction.x0, x_t.shape[2:])
         return Prediction(x_t, level, total)
 
 
@@ -110,17 +111,15 @@ def regions(graph: Graph) -> tuple[Region, ...]:
             tuple(part.size for part in parts),
             tuple(wrap for _, _, wrap in windows),
         )
-        count = 1
-        for part in parts:
-            count *= part.count
-        found.append(Region(view, count, owner))
+        times = math.prod(part.times for part in parts)
+        found.append(Region(view, times, owner))
     return tuple(found)
 
 
 class _Piece(NamedTuple):
     start: int
     size: int
-    count: int
+    times: int
     owner: int
 
 
@@ -139,7 +138,7 @@ def _pieces(axis: list[tuple[int, int, bool]], length: int) -> list[_Piece]:
         shown.index_add_(
             0,
             torch.arange(piece.start, piece.start + piece.size) % length,
-            torch.full((piece.size,), piece.count),
+            torch.full((piece.size,), piece.times),
         )
     if not bool((shown == 1).all()):
         raise UsageError(

@@ -124,8 +124,8 @@ def curvature(problem: Problem, x: Tensor) -> Tensor:
             return torch.stack([pull(w * f(v)) for f, w, pull in rows]).sum(0)
         total = torch.zeros_like(v)
         for f, w in zip(problem.observe, problem.weights, strict=True):
-            _, pull = torch.func.vjp(f, x)
-            _, moved = torch.func.jvp(f, (x,), (v,))
+            pull = torch.func.vjp(f, x)[1]
+            moved = torch.func.jvp(f, (x,), (v,))[1]
             total = total + pull(w * moved)[0]
         return total
 

@@ -106,9 +106,12 @@ class CGIMethod(Method):
             raise UsageError("overlap is a share", got=overlap, expected="0 to below 1")
         if merge == "factor" and shift:
             raise UsageError("windows side by side have no overlaps to take out", got="shift=True")
-        self.task, self.merge, self.noise = task, merge, noise
+        self.task: Task = task
+        self.merge: Merge = merge
+        self.noise: layered.Noise = noise
         self.options = Options(solver=solver, kappa=kappa, clamp=clamp, iterations=iterations)
-        self.shift, self.overlap, self.weights = shift, overlap, weights
+        self.weights: Profile = weights
+        self.shift, self.overlap = shift, overlap
         self.prompts, self.blend, self.control = prompts, blend, control
         self._led: tuple[object, Model, Style | None] | None = None
 

@@ -101,11 +101,8 @@ class Resize(View):
 
     def _along(self, x: Tensor, old: Sequence[int], *, transpose: bool) -> Tensor:
         for axis, (before, after) in enumerate(zip(old, self.size, strict=True)):
-            rows = _rows(before, after).to(x)
-            place = x.dim() - len(self.size) + axis
-            x = torch.tensordot(x, rows if transpose else rows.T, ([place], [0])).movedim(
-                -1, place
-            )
+            rows, place = _rows(before, after).to(x), x.dim() - len(self.size) + axis
+            x = (x.movedim(place, -1) @ (rows if transpose else rows.T)).movedim(-1, place)
         return x
 
 
