@@ -120,3 +120,4 @@ def test_told_suites_measure_both_what_is_asked_and_what_is_real(eyes):
     assert clarity[0] > 0.9 > clarity[1] >= clarity[2]
     assert right["clarity@tiny-v1"].per_sample.shape == (N,)
     assert right["objects@tiny-v1"].value > 0.9
+    assert right["placed@tiny-v1"].value > 0.9

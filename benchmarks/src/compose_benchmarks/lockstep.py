@@ -15,7 +15,7 @@ from typing import cast, final
 import torch
 from torch import Tensor, nn
 
-from compose_core.denoiser import Denoiser, State, Step
+from compose_core.denoiser import Denoiser, State, Step, together
 from compose_core.errors import ShapeError, UsageError
 from compose_core.evaluate import Answers, Questions
 from compose_core.noise import Generators
@@ -60,11 +60,16 @@ class Lockstep(Denoiser):
         return tuple(part.init(x, own) for part, x, own in seen)
 
     def adapt(self, state: State, x_t: Tensor, step: Step) -> State:
-        """Each part adapts by itself; look-aheads are not shared."""
+        """Each part adapts to its own rows; what look-aheads ask is asked at once."""
         dice = self._dice(step.generator)
         seen = zip(self.denoisers, state, self._split(x_t), dice, strict=True)
         return tuple(
-            part.adapt(kept, x, replace(step, generator=own)) for part, kept, x, own in seen
+            together(
+                [
+                    part.adapting(kept, x, replace(step, generator=own))
+                    for part, kept, x, own in seen
+                ]
+            )
         )
 
     def inner(self, state: State) -> Iterable[tuple[str, Denoiser, State]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Sequence
-from typing import ClassVar, final
+from typing import ClassVar, NamedTuple, final
 
 import torch
 from torch import Tensor
@@ -20,7 +20,7 @@ from compose_metrics.result import Source
 from compose_worlds.judge import Found, verdict
 from compose_worlds.primitives.captions import Caption
 
-__all__ = ["Clarity", "ExactlyThese", "ObjectsThere", "RelationHolds"]
+__all__ = ["Clarity", "ExactlyThese", "ObjectsPlaced", "ObjectsThere", "RelationHolds"]
 
 
 @final
@@ -45,6 +45,61 @@ class Clarity(PerSample):
     def extractor_source(self) -> Source:
         """The judge."""
         return self.judge.source
+
+
+@final
+class ObjectsPlaced(PerSample):
+    """Share of the objects that are there where they were asked for.
+
+    That is: the judge sees one of that shape and colour whose box and the one asked for have more
+    than half of their union in common.
+    """
+
+    def __init__(self, judge: Judge) -> None:
+        super().__init__()
+        self.judge = judge
+        self.id = judge.source.metric("placed")
+
+    def update(
+        self, pictures: Tensor, wanted: Sequence[Sequence[Placed]], *, keys: Keys = None
+    ) -> None:
+        """Take pictures (B, 3, H, W) in [-1, 1], each with what is wanted where."""
+        pictures = taken(pictures)
+        pairs = zip(self.judge.look(pictures), wanted, strict=True)
+        values = [_placed(list(look.found), some) for look, some in pairs]
+        value = torch.tensor(values, dtype=torch.float64)
+        self.add(keys, value=value, size=sizes(pictures))
+
+    def extractor_source(self) -> Source:
+        """The judge."""
+        return self.judge.source
+
+
+class Placed(NamedTuple):
+    """An object in a box (x0, y0, x1, y1) in fractions of the picture."""
+
+    shape: str
+    color: str
+    box: Sequence[float]
+
+
+def _placed(found: list[Found], wanted: Sequence[Placed]) -> float:
+    hits = [
+        any(
+            (f.shape, f.color) == (one.shape, one.color) and overlap(f.box, one.box) > 0.5
+            for f in found
+        )
+        for one in wanted
+    ]
+    return sum(hits) / max(len(hits), 1)
+
+
+def overlap(a: Sequence[float], b: Sequence[float]) -> float:
+    """Intersection over union of two boxes (x0, y0, x1, y1)."""
+    width = max(0.0, min(a[2], b[2]) - max(a[0], b[0]))
+    height = max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
+    areas = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (a, b))
+    return width * height / max(areas - width * height, 1e-9)
 
 
 class _Kept(PerSample):

@@ -9,7 +9,14 @@ from torch import Tensor
 
 from compose_benchmarks.gallery import Gallery, Part
 from compose_benchmarks.items import SIDE, Item
-from compose_benchmarks.promises import Clarity, ExactlyThese, ObjectsThere, RelationHolds
+from compose_benchmarks.promises import (
+    Clarity,
+    ExactlyThese,
+    ObjectsPlaced,
+    ObjectsThere,
+    Placed,
+    RelationHolds,
+)
 from compose_metrics.alignment.clip_score import CLIPScore
 from compose_metrics.compbench.attributes import AttributeBinding
 from compose_metrics.compbench.depth_relations import Spatial3D
@@ -39,6 +46,7 @@ __all__ = [
     "mixed",
     "numeracy",
     "objects",
+    "placed",
     "relation",
     "similarity",
     "spatial",
@@ -146,6 +154,19 @@ def clarity(gallery: Gallery) -> list[Result]:
     metric = Clarity(gallery.eyes.judge)
     for part in gallery.parts():
         metric.update(part.pictures, keys=part.keys)
+    return [metric.compute()]
+
+
+def placed(gallery: Gallery) -> list[Result]:
+    """Which objects are where the scene has them."""
+    metric = ObjectsPlaced(gallery.eyes.judge)
+    for part in gallery.parts():
+        boxes = [_labels([item]).boxes[0].tolist() for item in part.items]
+        wanted = [
+            [Placed(s.shape, str(s.color), b) for s, b in zip(item.drawn.solids, own, strict=True)]
+            for item, own in zip(part.items, boxes, strict=True)
+        ]
+        metric.update(part.pictures, wanted, keys=part.keys)
     return [metric.compute()]
 
 

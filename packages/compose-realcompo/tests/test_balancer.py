@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from compose_core.denoiser import Step
+from compose_core.denoiser import Step, together
 from compose_core.errors import ComposeError, UsageError
 from compose_core.evaluate import Local
 from compose_core.sampler import DDIM, Euler, Heun
@@ -293,3 +293,26 @@ def test_the_networks_of_core_can_be_balanced_without_listening():
     network = TinyNetwork()
     balancer = static(tiny_parts(3, network))
     assert torch.isfinite(run(balancer, x_t)).all()
+
+
+def test_scenes_side_by_side_share_look_aheads_and_change_nothing(models, x_t):
+    """Each moves its shares as if alone, in as many calls as one of them needs."""
+    made = [Balancer(branches(models, scale=s), Options(start=0, rate=50.0)) for s in (3.0, 5.0)]
+    x = x_t[:1]
+    expected = [one.adapt(one.init(x, seeded()), x, step())[0] for one in made]
+    counts = [counted(model.network) for model in models]
+    made[0].adapt(made[0].init(x, seeded()), x, step())
+    single = [stop() for stop in counts]
+    counts = [counted(model.network) for model in models]
+    shared = Local()
+    at = step(evaluator=shared)
+    found = together([one.adapting(one.init(x, seeded()), x, at) for one in made])
+    assert [stop() for stop in counts] == single == [2, 2]
+    for (own, _), alone in zip(found, expected, strict=True):
+        torch.testing.assert_close(own.coefficients, alone.coefficients, atol=1e-5, rtol=1e-4)
+    levels = [step(index, evaluator=shared) for index in (1, 3)]  # also at levels of their own
+    both = together(
+        [b.adapting(b.init(x, seeded()), x, at) for b, at in zip(made, levels, strict=True)]
+    )
+    other = made[1].adapt(made[1].init(x, seeded()), x, levels[1])[0]
+    torch.testing.assert_close(both[1][0].coefficients, other.coefficients, atol=1e-5, rtol=1e-4)

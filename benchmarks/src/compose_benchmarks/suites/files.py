@@ -1,4 +1,4 @@
-"""The files that scenes of suites name, as pictures whose names say what they hold.
+"""The files that scenes of suites name, whose own names say what they hold.
 
 A name carries the hash of the pixels, so two documents are equal only if their files are: the
 digest of items and the comparison of pictures with their items need not look into files.
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +40,13 @@ class Files:
         """Name of the file of a picture (3, H, W) in [0, 1]."""
         levels = (values * 255).round().permute(1, 2, 0).cpu().numpy().astype(np.uint8)
         return self._keep("picture", levels)
+
+    def points(self, values: Mapping[str, tuple[float, float]]) -> str:
+        """Name of the file of keypoints, x and y as fractions of the canvas."""
+        data = json.dumps(values).encode()
+        name = f"points-{hashlib.sha256(data).hexdigest()[:16]}.json"
+        self._kept[name] = data
+        return name
 
     def assets(self) -> Assets:
         """All of them."""

@@ -38,7 +38,7 @@ def spoken(number: int, source: Source) -> Sequence[Item]:
 
 def _told(suite: Suite, name: str, start: int) -> Suite:
     """A suite of the same kind on other scenes, told by phrases, which also measures realism."""
-    extra = (scorers.objects, scorers.features, scorers.clarity)
+    extra = (scorers.placed, scorers.objects, scorers.features, scorers.clarity)
     seen = (*suite.scorers, *(s for s in extra if s not in suite.scorers))
     return replace(suite, name=f"realcompo-{name}", start=start, write=spoken, scorers=seen, n=512)
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from compose_core.compose import Composer
-from compose_core.denoiser import Bound, Denoiser, Guided, State, Step
+from compose_core.denoiser import Adaptation, Asked, Bound, Denoiser, Guided, State, Step
 from compose_core.errors import UsageError
 from compose_core.evaluate import Answers, Questions
 from compose_core.noise import Generators
@@ -25,7 +25,7 @@ from compose_core.prediction import Prediction
 from compose_core.sampler.interface import check_finite
 from compose_core.schedule import Level
 from compose_realcompo import coefficients as coe
-from compose_realcompo.lookahead import Heard, Listener, listen
+from compose_realcompo.lookahead import Heard, Listener, Listening
 from compose_realcompo.options import Options
 
 __all__ = ["Balance", "Balancer", "Branch"]
@@ -132,7 +132,9 @@ class Balancer(Composer):
         equal = self.options.variant.equal_draw
         return Balance(coe.initial(len(self.branches), x_t, generator, equal=equal))
 
-    def adapt_own(self, own: Balance, states: Sequence[State], x_t: Tensor, step: Step) -> Balance:
+    def adapting_own(
+        self, own: Balance, states: Sequence[State], x_t: Tensor, step: Step
+    ) -> Adaptation:
         """Look ahead and move the shares, when it is time to."""
         how = self.options
         alone = step.index < how.start * step.total - 1e-6
@@ -140,20 +142,20 @@ class Balancer(Composer):
         if not self._moves or (alone and not how.variant.update_early):
             return replace(own, made=None)
         if how.lagged:
-            return self._lagged(own, states, x_t, step)
+            return (yield from self._lagged(own, states, x_t, step))
         if step.index % how.update_every or step.next.is_clean or _still(step):
             return own  # of a clean sample nobody can hear, and of the same one nothing new
-        return self._ahead(own, states, x_t, step)
+        return (yield from self._ahead(own, states, x_t, step))
 
     @property
     def _moves(self) -> bool:
         """Whether the loss can move anything."""
         return self.options.dynamic and any(one.moves for one in self._listeners)
 
-    def _ahead(self, own: Balance, states: Sequence[State], x_t: Tensor, step: Step) -> Balance:
+    def _ahead(self, own: Balance, states: Sequence[State], x_t: Tensor, step: Step) -> Adaptation:
         """Algorithm 1, lines 7 to 13."""
         asked = self._asked(states, x_t, step.now)
-        answers = cast("tuple[Any, ...]", step.evaluator(asked))
+        answers = cast("tuple[Any, ...]", (yield Asked(asked, step.evaluator)))
         guided, cond = self._both(answers, states, x_t, step.now)
         used = guided if self.options.guided_lookahead else cond
         x0 = [prediction.x0 for prediction in used]
@@ -161,7 +163,7 @@ class Balancer(Composer):
         xi = coe.shares(own.coefficients)
         x_s = coe.stepped(x_t, coe.blend(xi, x0), step.now, step.next)
         level = step.next if self.options.variant.look_at_next else step.now
-        heard = self._listen(x_s, level, step)
+        heard = yield self._listening(x_s, level, step)
         c = coe.slope(step.now, step.next, x_t)
         moved = coe.gradient(xi, x0, heard.derivative, c)
         rate = coe.rate(step.index, step.total, self._scale(x_t))
@@ -173,9 +175,11 @@ class Balancer(Composer):
             gradient=moved.abs().mean((2, 3, 4)),
         )
 
-    def _lagged(self, own: Balance, states: Sequence[State], x_t: Tensor, step: Step) -> Balance:
+    def _lagged(
+        self, own: Balance, states: Sequence[State], x_t: Tensor, step: Step
+    ) -> Adaptation:
         """Listen at the sample itself, and credit the shares that made it: no look-ahead."""
-        heard = self._listen(x_t, step.now, step, to_the_end=True)
+        heard = yield self._listening(x_t, step.now, step, to_the_end=True)
         found, size = own.coefficients, None
         if own.made is not None:
             before = own.made
@@ -183,7 +187,7 @@ class Balancer(Composer):
             found, size = found - before.rate * moved, moved.abs().mean((2, 3, 4))
         x0 = cast("tuple[Tensor, ...]", heard.x0)
         cond = [Prediction(x_t, step.now, each) for each in x0]
-        guided = self._guided(cond, states, x_t, step)
+        guided = yield from self._guided(cond, states, x_t, step)
         made = _Made(
             coe.shares(found),
             tuple(prediction.x0 for prediction in guided),
@@ -196,28 +200,29 @@ class Balancer(Composer):
 
     def _guided(
         self, cond: list[Prediction], states: Sequence[State], x_t: Tensor, step: Step
-    ) -> list[Prediction]:
-        """Guidance over conditional answers that are already there."""
+    ) -> Adaptation:
+        """Guidance over conditional answers that are already there: a list of predictions."""
         asked = self._asked(states, x_t, step.now)
         sided = [isinstance(part, Guided) for part in self.denoisers]
         others = [
             cast("tuple[Any, ...]", one)[1] if two else ()
             for one, two in zip(asked, sided, strict=True)
         ]
-        answers = cast("tuple[Any, ...]", step.evaluator(tuple(others)))
+        answers = cast("tuple[Any, ...]", (yield Asked(tuple(others), step.evaluator)))
         each = zip(self.denoisers, cond, answers, states, sided, strict=True)
         return [
             part.combine((heard, answer), x_t, step.now, state) if two else heard
             for part, heard, answer, state, two in each
         ]
 
-    def _listen(self, x: Tensor, level: Level, step: Step, *, to_the_end: bool = False) -> Heard:
-        to_the_end = to_the_end or not self.options.early_exit
-        return listen(
+    def _listening(
+        self, x: Tensor, level: Level, step: Step, *, to_the_end: bool = False
+    ) -> Listening:
+        return Listening(
             self._listeners,
             x,
             level,
-            to_the_end=to_the_end,
+            to_the_end=to_the_end or not self.options.early_exit,
             max_batch=getattr(step.evaluator, "max_batch", None),
             moment=f"step {step.index + 1} of {step.total}",
         )

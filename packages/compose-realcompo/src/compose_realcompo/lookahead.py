@@ -8,22 +8,22 @@ the maps nor the derivative.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast, final
 
 import torch
 from torch import Tensor, nn
 
 from compose_core.attention import AttentionMaps, layers, record
-from compose_core.denoiser import Network
+from compose_core.denoiser import Network, Request
 from compose_core.encoded import Encoded
 from compose_core.errors import ComposeError, UsageError
 from compose_core.schedule import Level
 from compose_realcompo.loss import attended, outside
 
-__all__ = ["Heard", "Listener", "call", "frozen", "listen"]
+__all__ = ["Heard", "Listener", "Listening", "call", "frozen", "hear", "listen"]
 
 _LARGEST_SCALE = 2.0**16
 """Factor on the loss in half precision, whose smallest number is 6e-8 (derivatives by one pixel
@@ -97,47 +97,81 @@ class _Enough(Exception):
     """All layers that are listened to have run."""
 
 
-def listen(
-    listeners: Sequence[Listener],
-    x: Tensor,
-    level: Level,
-    *,
-    to_the_end: bool = False,
-    max_batch: int | None = None,
-    moment: str = "a look-ahead",
-) -> Heard:
-    """Ask every branch about `x`, and derive the loss of its attention.
+@final
+@dataclass(frozen=True, eq=False)
+class Listening(Request):
+    """A look-ahead: every branch is asked about `x`, and the loss of its attention is derived.
 
-    Args:
-        listeners: The branches; those that share a network and kinds of conditions share calls.
+    Attributes:
+        listeners: The branches; those that share a network and kinds of conditions share calls,
+            also with other look-aheads.
         x: Samples (B, C, h, w).
         level: Their level.
         to_the_end: Whether the networks also predict, which costs about twice as much.
         max_batch: The most rows of one call; the result does not depend on it.
         moment: What messages call it.
+    """
+
+    listeners: Sequence[Listener]
+    x: Tensor
+    level: Level
+    to_the_end: bool = False
+    max_batch: int | None = None
+    moment: str = "a look-ahead"
+
+    @classmethod
+    def answer(cls, requests: Sequence[Listening]) -> list[Heard]:
+        """See `hear`."""
+        return hear(requests)
+
+
+def listen(listeners: Sequence[Listener], x: Tensor, level: Level, **more: Any) -> Heard:
+    """One look-ahead; arguments as of `Listening`.
 
     Raises:
         ComposeError: Attention or derivative are not finite; the message names the layer.
     """
-    count, batch = len(listeners), x.shape[0]
-    total = torch.zeros_like(x)
-    losses = x.new_zeros((count, batch))
-    attention: list[list[Tensor]] = [[] for _ in listeners]
-    predicted: list[list[Tensor]] = [[] for _ in listeners]
-    size = max_batch or count * batch
-    asked = _Asked(tuple(listeners), x.detach(), level, to_the_end, moment)
-    for group in _groups(listeners):
-        rows = [(k, i) for k in group for i in range(batch)]
-        for start in range(0, len(rows), size):
-            some = rows[start : start + size]
-            for (k, i), found in zip(some, asked.about(some), strict=True):
-                total[i] += found.derivative
-                losses[k, i] = found.loss
-                attention[k].append(found.attention)
-                if found.x0 is not None:
-                    predicted[k].append(found.x0)
-    x0 = tuple(torch.stack(rows) for rows in predicted) if to_the_end else None
-    return Heard(losses, total, tuple(torch.stack(rows) for rows in attention), x0)
+    return hear([Listening(listeners, x, level, **more)])[0]
+
+
+def hear(requests: Sequence[Listening]) -> list[Heard]:
+    """Look-aheads at once; what is heard by each does not depend on the others.
+
+    Raises:
+        ComposeError: Attention or derivative are not finite; the message names the layer.
+    """
+    turns: dict[object, list[_Turn]] = {}
+    for r, one in enumerate(requests):
+        for k, listener in enumerate(one.listeners):
+            key = (
+                id(listener.network),
+                listener.encoded.signature(),
+                listener.where,
+                one.x.shape[1:],
+                one.to_the_end,
+                one.max_batch,
+            )
+            turns.setdefault(key, []).extend(
+                _Turn(one, listener, r, k, i) for i in range(one.x.shape[0])
+            )
+    found: dict[tuple[int, int, int], _Row] = {}
+    for group in turns.values():
+        size = group[0].asked.max_batch or len(group)
+        for start in range(0, len(group), size):
+            some = group[start : start + size]
+            for turn, row in zip(some, _about(some), strict=True):
+                found[turn.request, turn.branch, turn.sample] = row
+    return [_gathered(one, r, found) for r, one in enumerate(requests)]
+
+
+class _Turn(NamedTuple):
+    """One sample of one branch of one look-ahead."""
+
+    asked: Listening
+    listener: Listener
+    request: int
+    branch: int
+    sample: int
 
 
 class _Row(NamedTuple):
@@ -147,22 +181,40 @@ class _Row(NamedTuple):
     x0: Tensor | None
 
 
-@dataclass(frozen=True, eq=False)
-class _Asked:
-    """Everything that is constant over the calls of one look-ahead."""
+def _gathered(one: Listening, r: int, found: Mapping[tuple[int, int, int], _Row]) -> Heard:
+    """What one look-ahead heard, of its rows."""
+    branches, samples = range(len(one.listeners)), range(one.x.shape[0])
+    rows = [[found[r, k, i] for i in samples] for k in branches]
+    total = torch.zeros_like(one.x)
+    for own in rows:
+        total = total + torch.stack([row.derivative for row in own])
+    losses = torch.stack([torch.stack([row.loss for row in own]) for own in rows])
+    attention = tuple(torch.stack([row.attention for row in own]) for own in rows)
+    x0 = None
+    if one.to_the_end:
+        x0 = tuple(torch.stack([cast(Tensor, row.x0) for row in own]) for own in rows)
+    return Heard(losses, total, attention, x0)
 
-    listeners: tuple[Listener, ...]
-    x: Tensor
-    level: Level
-    to_the_end: bool
+
+def _about(turns: Sequence[_Turn]) -> list[_Row]:
+    """One call of one network."""
+    first, moment = turns[0].listener, turns[0].asked.moment
+    given = torch.cat([t.asked.x[t.sample : t.sample + 1].detach() for t in turns])
+    encoded = Encoded.cat([_row_of(t.listener.encoded, t.sample) for t in turns])
+    call_ = _Call(tuple(turns), moment)
+    return call_.made(first, given, _levels(turns), encoded)
+
+
+@dataclass(frozen=True, eq=False)
+class _Call:
+    """The rows of one call."""
+
+    turns: tuple[_Turn, ...]
     moment: str
 
-    def about(self, rows: Sequence[tuple[int, int]]) -> list[_Row]:
-        """One call of one network about rows (branch, sample)."""
-        first = self.listeners[rows[0][0]]
-        samples = [i for _, i in rows]
-        given = self.x[samples]
-        encoded = Encoded.cat([_row_of(self.listeners[k].encoded, i) for k, i in rows])
+    def made(self, first: Listener, given: Tensor, level: Level, encoded: Encoded) -> list[_Row]:
+        """What comes of it."""
+        to_the_end = self.turns[0].asked.to_the_end
         if torch.is_inference_mode_enabled():
             raise UsageError(
                 "a look-ahead takes a derivative, and inference mode takes none",
@@ -171,33 +223,23 @@ class _Asked:
         with torch.enable_grad(), frozen(first.network):
             given.requires_grad_(True)
             with record(first.unet, first.where, grad=True) as maps:
-                x0 = call(first, given, _levels(self.level, samples), encoded, self.to_the_end)
+                x0 = call(first, given, level, encoded, to_the_end)
             self._check(maps)
-            heard = [self._attended(maps, n, k) for n, (k, _) in enumerate(rows)]
-            pairs = zip(heard, rows, strict=True)
-            lost = [self.listeners[k].loss(a, i) for a, (k, i) in pairs]
-            counted = [x for x, (k, _) in zip(lost, rows, strict=True) if self.listeners[k].counts]
+            size = (given.shape[-2], given.shape[-1])
+            heard = [_attention(maps, n, t.listener, size) for n, t in enumerate(self.turns)]
+            pairs = list(zip(heard, self.turns, strict=True))
+            lost = [t.listener.loss(a, t.sample) for a, t in pairs]
+            counted = [x for x, t in zip(lost, self.turns, strict=True) if t.listener.counts]
             derivative = self._derive(counted, given, maps, first.network)
         return [
             _Row(
-                lost[n].detach().to(self.x),
-                derivative[n].to(self.x),
+                lost[n].detach().to(t.asked.x),
+                derivative[n].to(t.asked.x),
                 heard[n][0].detach(),
                 None if x0 is None else x0[n].detach(),
             )
-            for n in range(len(rows))
+            for n, t in enumerate(self.turns)
         ]
-
-    def _attended(self, maps: AttentionMaps, row: int, branch: int) -> Tensor:
-        """What one row attends to (1, regions, h', w'), averaged over heads and layers."""
-        listener = self.listeners[branch]
-        h, w = self.x.shape[-2:]
-        found: list[Tensor] = []
-        for name in maps:
-            grid = maps.grid(name, (h, w))[row]
-            heads = grid[len(grid) // 2 :] if listener.half_heads else grid
-            found.append(heads.mean(0).movedim(-1, 0))
-        return attended(torch.stack(found).mean(0)[None], listener.spans)
 
     def _check(self, maps: AttentionMaps) -> None:
         bad = [name for name in maps if not bool(torch.isfinite(maps[name]).all())]
@@ -235,6 +277,16 @@ class _Asked:
         )
 
 
+def _attention(maps: AttentionMaps, row: int, listener: Listener, size: tuple[int, int]) -> Tensor:
+    """What one row attends to (1, regions, h', w'), averaged over heads and layers."""
+    found: list[Tensor] = []
+    for name in maps:
+        grid = maps.grid(name, size)[row]
+        heads = grid[len(grid) // 2 :] if listener.half_heads else grid
+        found.append(heads.mean(0).movedim(-1, 0))
+    return attended(torch.stack(found).mean(0)[None], listener.spans)
+
+
 _WIDER = "load the models in float32 or bfloat16, or lower the guidance scale"
 
 
@@ -249,23 +301,24 @@ def _through(maps: Tensor, total: Tensor, x: Tensor) -> Tensor:
     return torch.zeros_like(x) if back is None else _by((maps * back).sum(), x)
 
 
-def _groups(listeners: Sequence[Listener]) -> list[list[int]]:
-    """Numbers of branches that can share a call."""
-    found: dict[object, list[int]] = {}
-    for k, one in enumerate(listeners):
-        key = (id(one.network), one.encoded.signature(), one.where)
-        found.setdefault(key, []).append(k)
-    return list(found.values())
-
-
 def _row_of(encoded: Encoded, sample: int) -> Encoded:
     return encoded if encoded.batch == 1 else encoded.select([sample])
 
 
-def _levels(level: Level, samples: list[int]) -> Level:
-    if not level.shape:
-        return level
-    return Level(level.alpha[samples], level.sigma[samples], level.t[samples])
+def _levels(turns: Sequence[_Turn]) -> Level:
+    """The level of all rows, one for each where they differ."""
+    first = turns[0].asked.level
+    if all(t.asked.level is first for t in turns):
+        samples = [t.sample for t in turns]
+        if not first.shape:
+            return first
+        return Level(first.alpha[samples], first.sigma[samples], first.t[samples])
+    rows = [(t.asked.level.expand(t.asked.x.shape[0]), t.sample) for t in turns]
+    return Level(
+        torch.stack([level.alpha[i] for level, i in rows]),
+        torch.stack([level.sigma[i] for level, i in rows]),
+        torch.stack([level.t[i] for level, i in rows]),
+    )
 
 
 def call(

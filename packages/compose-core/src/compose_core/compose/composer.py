@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from torch import Tensor, nn
 
-from compose_core.denoiser import Denoiser, State, Step
+from compose_core.denoiser import Adaptation, Denoiser, State, Step, alone
 from compose_core.errors import UsageError
 from compose_core.evaluate import Answers, Questions
 from compose_core.noise import Generators
@@ -73,12 +73,25 @@ class Composer(Denoiser, ABC):
         seen = zip(self.denoisers, self.inputs(x_t), strict=True)
         return own, tuple(part.init(x, generator) for part, x in seen)
 
+    def adapting_own(
+        self, own: Any, states: Sequence[State], x_t: Tensor, step: Step
+    ) -> Adaptation:
+        """`adapt_own`, or what a rule that looks ahead overrides instead: see `Request`."""
+        yield from ()
+        return self.adapt_own(own, states, x_t, step)
+
     def adapt(self, state: State, x_t: Tensor, step: Step) -> State:
         """The parts adapt first, then the rule."""
+        return alone(self.adapting(state, x_t, step))
+
+    def adapting(self, state: State, x_t: Tensor, step: Step) -> Adaptation:
+        """See `Denoiser.adapting`."""
         own, states = state
-        seen = zip(self.denoisers, states, self.inputs(x_t), strict=True)
-        states = tuple(part.adapt(kept, x, step) for part, kept, x in seen)
-        return self.adapt_own(own, states, x_t, step), states
+        found: list[State] = []
+        for part, kept, x in zip(self.denoisers, states, self.inputs(x_t), strict=True):
+            found.append((yield from part.adapting(kept, x, step)))
+        own = yield from self.adapting_own(own, tuple(found), x_t, step)
+        return own, tuple(found)
 
     def inner(self, state: State) -> Iterable[tuple[str, Denoiser, State]]:
         """The parts, by their position."""

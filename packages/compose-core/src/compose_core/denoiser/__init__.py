@@ -6,6 +6,7 @@ later, `Gaussian` and `Mixture` are exact oracles without a network, for tests a
 Composers are in `compose_core.compose`.
 """
 
+from compose_core.denoiser.adaptation import Adaptation, Asked, Request, alone, together
 from compose_core.denoiser.bound import Bound
 from compose_core.denoiser.gaussian import Gaussian, Mixture
 from compose_core.denoiser.guided import Guided
@@ -14,7 +15,9 @@ from compose_core.denoiser.switched import Switched
 from compose_core.evaluate import Answers, Query, Questions
 
 __all__ = [
+    "Adaptation",
     "Answers",
+    "Asked",
     "Bound",
     "Denoiser",
     "Gaussian",
@@ -23,7 +26,10 @@ __all__ = [
     "Network",
     "Query",
     "Questions",
+    "Request",
     "State",
     "Step",
     "Switched",
+    "alone",
+    "together",
 ]

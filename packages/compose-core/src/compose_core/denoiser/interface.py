@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 
 from torch import Tensor, nn
 
+from compose_core.denoiser.adaptation import Adaptation
 from compose_core.encoded import Encoded
 from compose_core.evaluate import Answers, Local, Questions
 from compose_core.noise import Generators
@@ -90,6 +91,14 @@ class Denoiser(nn.Module, ABC):
     def adapt(self, state: State, x_t: Tensor, step: Step) -> State:
         """The state for this step, moved once before its predictions."""
         return state
+
+    def adapting(self, state: State, x_t: Tensor, step: Step) -> Adaptation:
+        """`adapt` for denoisers that run side by side; see `compose_core.denoiser.adaptation`.
+
+        One that looks ahead yields what it asks, so that others' questions can be added.
+        """
+        yield from ()
+        return self.adapt(state, x_t, step)
 
     def inner(self, state: State) -> Iterable[tuple[str, Denoiser, State]]:
         """The denoisers inside this one, each with a name and its part of the state.

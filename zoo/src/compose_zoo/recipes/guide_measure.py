@@ -1,0 +1,104 @@
+"""Measures the ControlNets for segments and keypoints: are objects where they were drawn?
+
+python -m compose_zoo.recipes.guide_measure controlnet-tiny-keypoints --count 128
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from compose_core.backbones import Model, load_model
+from compose_core.denoiser import Bound, Guided
+from compose_core.encoded import Encoded
+from compose_core.sampler import DDIM
+from compose_core.zoo import resolve
+from compose_worlds.judge import JudgeNet, read
+from compose_worlds.primitives import cache
+from compose_worlds.primitives import draw as drawing
+from compose_zoo.recipes import controlnet_tiny_keypoints as dots
+from compose_zoo.recipes import controlnet_tiny_segments as segments
+from compose_zoo.recipes import gligen_layouts, gligen_measure, scores
+
+GUIDANCE, STEPS, BATCH = 4.0, 30, 32
+
+
+class Followed(NamedTuple):
+    """The stored label that a ControlNet follows, and what is drawn of it."""
+
+    label: str
+    shown: Callable[[Tensor], Tensor]
+
+
+KINDS = {
+    "controlnet-tiny-segments": Followed("semantics", segments.segmentation),
+    "controlnet-tiny-keypoints": Followed("instance", dots.condition),
+}
+
+
+@torch.no_grad()
+def pictures(base: Model, texts: Sequence[str], maps: Tensor | None) -> Tensor:
+    """A picture for each text, (N, 3, 64, 64) in [-1, 1]; picture i is drawn from seed i.
+
+    Args:
+        base: With the ControlNet.
+        texts: N captions.
+        maps: (N, 3, 64, 64) in [0, 1], or none to draw freely.
+    """
+    walk = DDIM(base.schedule.levels(STEPS))
+    made: list[Tensor] = []
+    for start in range(0, len(texts), BATCH):
+        some = list(texts[start : start + BATCH])
+        given = {} if maps is None else {"control": maps[start : start + BATCH]}
+        sides = [base.text.encode(said) for said in (some, [""] * len(some))]
+        cond, uncond = (Bound(base.network, Encoded({**side, **given})) for side in sides)
+        dice = [torch.Generator().manual_seed(start + i) for i in range(len(some))]
+        noise = walk.initial((len(some), base.channels, *base.sample_size), dice)
+        x_t = walk.sample(Guided(cond, uncond, GUIDANCE), noise)
+        made.append(base.codec.decode(x_t).clamp(-1, 1))
+    return torch.cat(made)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure with the map and without."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("id", choices=tuple(KINDS))
+    parser.add_argument("--runs", type=Path, help="folder of fresh runs; default: published ones")
+    parser.add_argument("--count", type=int, default=128, help="scenes")
+    given = parser.parse_args(arguments)
+
+    def folder(model: str) -> Path:
+        fresh = given.runs / model / "export" if given.runs else None
+        return fresh if fresh is not None and fresh.is_dir() else resolve(model)
+
+    followed = KINDS[given.id]
+    scenes = (given.runs or Path("runs")) / "cache" / "primitives"
+    numbers = range(cache.HELD_OUT, cache.HELD_OUT + given.count)
+    maps = followed.shown(cache.load(scenes, numbers, (followed.label,))[followed.label])
+    texts = [drawing.caption(*drawing.scene(n), n).text for n in numbers]
+    layouts = gligen_layouts.load(scenes, numbers)
+    base = load_model(folder("sd-tiny"), controlnet=folder(given.id))
+    judge = JudgeNet.load(folder("judge-tiny"))
+    rows: dict[str, object] = {}
+    for name, asked in (("guided", maps), ("free", None)):
+        seen = read(judge, pictures(base, texts, asked))
+        for what, value in gligen_measure.placed(seen, layouts).items():
+            rows[f"{name}: {what}"] = _row(value)
+    sys.stdout.write(json.dumps(rows, indent=2) + "\n")
+    return 0
+
+
+def _row(value: scores.Share) -> dict[str, object]:
+    interval = [round(v, 4) for v in value.interval]
+    return {"value": round(value.value, 4), "interval": interval, "n": value.n}
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
