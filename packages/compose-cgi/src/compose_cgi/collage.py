@@ -80,8 +80,7 @@ def regions(graph: Graph) -> tuple[Region, ...]:
     """The windows of a graph and their overlaps, with counting numbers that add up to 1.
 
     Raises:
-        UsageError: A view is no window, the windows are no grid, or on a closed axis they are so
-            long that all overlap.
+        UsageError: A view is no window, or the windows are no grid.
     """
     views = [_window(each) for each in graph.observations]
     if len(graph.variables) != 1:
@@ -144,8 +143,8 @@ def _pieces(axis: list[tuple[int, int, bool]], length: int) -> list[_Piece]:
         raise UsageError(
             "these windows are no chain",
             got=f"{len(axis)} windows on a {'ring' if closed else 'line'} of {length} cells",
-            expected="windows of which not all overlap, none inside another",
-            remedy="use shorter windows",
+            expected="windows that follow one another, none inside another",
+            remedy="make them with compose_core.views.cover",
         )
     return found
 

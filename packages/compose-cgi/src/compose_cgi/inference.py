@@ -29,7 +29,15 @@ from compose_cgi.lasso import Sizes, solve
 from compose_cgi.options import Options
 from compose_cgi.shift import Shift
 from compose_core.compose import Composer
-from compose_core.denoiser import Answers, Denoiser, Questions, State, Step
+from compose_core.denoiser import (
+    Adaptation,
+    Answers,
+    Asked,
+    Denoiser,
+    Questions,
+    State,
+    Step,
+)
 from compose_core.errors import UsageError
 from compose_core.noise import Generators
 from compose_core.prediction import Prediction
@@ -100,7 +108,7 @@ class Inference(Composer):
         seen = zip(self.denoisers, _seen(own.views, x_t), strict=True)
         return own, tuple(part.init(x, generator) for part, x in seen)
 
-    def adapt(self, state: State, x_t: Tensor, step: Step) -> State:
+    def adapting(self, state: State, x_t: Tensor, step: Step) -> Adaptation:
         """The windows move, the parts adapt; if step sizes can move, they are found here.
 
         What the models said is kept for the prediction that follows: nothing is asked twice.
@@ -109,11 +117,14 @@ class Inference(Composer):
         if self.shift is not None:
             own = self._prepared(x_t, step.index)
         own = replace(own, step=step, held=None)
-        seen = zip(self.denoisers, states, _seen(own.views, x_t), strict=True)
-        states = tuple(part.adapt(kept, x, step) for part, kept, x in seen)
+        adapted: list[State] = []
+        for part, kept, x in zip(self.denoisers, states, _seen(own.views, x_t), strict=True):
+            adapted.append((yield from part.adapting(kept, x, step)))
+        states = tuple(adapted)
         if self.options.moves:
             asked = self.queries(x_t, step.now, (own, states))
-            heard = self._heard(step.evaluator(asked), x_t, step.now, (own, states))
+            answers = yield Asked(asked, step.evaluator)
+            heard = self._heard(answers, x_t, step.now, (own, states))
             found, sizes = self._infer(heard, x_t, step.now, own)
             own = replace(own, held=_Held(x_t, step.now, found, sizes))
         return own, states

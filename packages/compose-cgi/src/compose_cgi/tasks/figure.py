@@ -31,10 +31,14 @@ SHARE = 0.5
 
 
 class Detail(NamedTuple):
-    """A layer whose words are for a crop, and the box around what it names."""
+    """A layer whose words are for a crop, the box of what it names, and whether that is the crop.
+
+    A box that the layer gives is its crop; one around points or a solid gets room.
+    """
 
     layer: Layer
     box: Box
+    exact: bool
 
 
 def from_scene(
@@ -61,7 +65,7 @@ def from_scene(
     for detail in _details(scene):
         layer = detail.layer
         negative = scene.negative if layer.negative is None else layer.negative
-        window = crop_around(detail.box, space.size, grain)
+        window = crop_around(detail.box, space.size, grain, exact=detail.exact)
         psi = psi_of(space.weights, window.size, layer.weight)
         name = layer.name if layer.name != WHOLE else f"{WHOLE}'"
         close = voices.say(layer.prompt or scene.prompt, negative)
@@ -74,16 +78,18 @@ def from_scene(
     return Composition(graph=graph, remarks=tuple(remarks))
 
 
-def crop_around(box: Box, size: tuple[int, int], grain: int) -> Window:
-    """A square crop of a canvas of `size` cells (h, w) around a box, inside the canvas.
+def crop_around(box: Box, size: tuple[int, int], grain: int, *, exact: bool = False) -> Window:
+    """A crop of a canvas of `size` cells (h, w) around a box, inside the canvas.
 
-    Half as large again as the box, at least half of the shorter side of the canvas, and a multiple
-    of `grain` unless the canvas is smaller.
+    A square, half as large again as the box and at least half of the shorter side of the canvas;
+    if `exact`, the box itself. Sides are multiples of `grain` unless the canvas is smaller.
     """
     height, width = size
-    reach = max((box.x1 - box.x0) * width, (box.y1 - box.y0) * height) * (1 + ROOM)
-    side = math.ceil(max(reach, SHARE * min(size)) / grain) * grain
-    extent = (min(side, height), min(side, width))
+    needed = ((box.y1 - box.y0) * height, (box.x1 - box.x0) * width)
+    if not exact:
+        needed = (math.ceil(max(max(needed) * (1 + ROOM), SHARE * min(size)) / grain) * grain,) * 2
+    sides = [max(round(n / grain), 1) * grain for n in needed]
+    extent = (min(sides[0], height), min(sides[1], width))
     middle = ((box.y0 + box.y1) / 2 * height, (box.x0 + box.x1) / 2 * width)
     start = tuple(
         min(max(round(at - n / 2), 0), whole - n)
@@ -96,17 +102,18 @@ def _details(scene: Scene) -> Iterator[Detail]:
     conditions = scene.conditions()
     for layer in scene.ordered:
         if layer.prompt is not None and layer.weight > 0:
-            yield Detail(layer, _box(layer, conditions[layer.name]))
+            box = _box(layer, conditions[layer.name])
+            yield Detail(layer, box, layer.box is not None)
 
 
 def _box(layer: Layer, conditions: tuple[Condition, ...]) -> Box:
-    """The box that a layer gives, else the bounds of its points."""
-    for kind in (Box, Keypoints):
-        for condition in conditions:
-            if isinstance(condition, Box) and kind is Box:
-                return condition
-            if isinstance(condition, Keypoints) and kind is Keypoints:
-                return _bounds(layer, condition)
+    """The box that a layer gives, else the bounds of its points, else those of its proxy."""
+    boxes = [x for x in conditions if isinstance(x, Box)]
+    points = [x for x in conditions if isinstance(x, Keypoints)]
+    if points and layer.box is None:
+        return _bounds(layer, points[0])
+    if boxes:
+        return boxes[0]
     found = sorted({c.kind for c in conditions} - {"position"})
     raise SceneError(
         f"the detail {layer.name!r} has no place",
