@@ -6,10 +6,11 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
+from queue import SimpleQueue
 
 import pytest
 
-from compose_benchmarks.runner import Share, execute, make, prepare
+from compose_benchmarks.runner import Share, execute, make, prepare, several
 from compose_benchmarks.runner import files as written
 from compose_benchmarks.runner.execute import outcome, wait
 from compose_benchmarks.runner.files import path_of, read
@@ -269,3 +270,22 @@ def test_a_run_killed_at_random_moments_goes_on(made, tmp_path):
     make(run)
     assert files(run) == files(made)
     assert outcome(run).timed == 3
+
+
+def test_a_process_whose_parent_is_gone_ends(job, monkeypatch):
+    run = prepare(job())
+    queue = SimpleQueue()
+
+    class Parent:
+        alive = False
+
+        def is_alive(self):
+            return self.alive
+
+    monkeypatch.setattr(several.multiprocessing, "parent_process", Parent)
+    with pytest.raises(SystemExit):
+        several._work(run.job, 0, 1, queue)
+    assert sum(map(len, run.missing())) == len(run.items)
+    Parent.alive = True
+    several._work(run.job, 0, 1, queue)
+    assert not run.missing() and queue.empty()

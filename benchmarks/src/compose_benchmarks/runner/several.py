@@ -62,7 +62,14 @@ def _work(job: Job, rank: int, count: int, errors: SimpleQueue[ComposeError]) ->
     with suppress(ValueError):  # Ctrl-C reaches the parent, which ends its children
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        make(prepare(job), Share(rank, count, rank))
+        make(prepare(job), Share(rank, count, rank), _with_parent)
     except ComposeError as error:
         errors.put(error)
         raise SystemExit(1) from None
+
+
+def _with_parent(done: int, total: int) -> None:
+    """Nobody waits for the work of a process whose parent was killed: it ends after a group."""
+    parent = multiprocessing.parent_process()
+    if parent is not None and not parent.is_alive():
+        raise SystemExit(1)
