@@ -76,7 +76,9 @@ def balance() -> Image.Image:
     pipe.set_progress_bar_config(disable=True)
     dice = torch.Generator().manual_seed(scene.seed)
     out = pipe(
-        scene=scene,
+        scene.prompt,
+        phrases=[layer.prompt for layer in scene.layers],
+        boxes=[layer.box for layer in scene.layers],
         generator=dice,
         num_inference_steps=STEPS,
         guidance_scale=GUIDANCE,
@@ -107,14 +109,16 @@ def balance() -> Image.Image:
 
 def _curves(trace: Trace, what: str, title: str) -> Image.Image:
     some: list[Curve] = []
-    for color, side in enumerate(("text", "layout")):
+    sides = ("layout",) if what == "gradient" else ("text", "layout")  # of two, both are equal
+    for color, side in enumerate(sides):
         found: list[Point] = []
         for step in range(len(trace)):
             value = _maybe(trace, f"{side}.{what}", step)
             if value is not None:
                 found.append(Point(step + 1, float(value.mean())))
-        some.append(Curve(f"{side} model", found, color))
-    marks = [(float(step), str(step)) for step in range(8, STEPS + 1, 2)]
+        name = "either model" if len(sides) == 1 else f"{side} model"
+        some.append(Curve(name, found, color))
+    marks = [(float(step), str(step)) for step in range(8, STEPS + 1, 2)]  # after t0
     return curves(title, some, marks, "step")
 
 
