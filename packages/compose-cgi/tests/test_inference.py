@@ -247,3 +247,16 @@ def test_windows_of_one_cell_and_views_seen_twice(draw):
     closed = Inference(graph, Options(**FREE))(x, LEVELS[0]).x0
     descended = Inference(graph, Options(solver="gd", iterations=150, **FREE))(x, LEVELS[0]).x0
     torch.testing.assert_close(closed, descended, atol=1e-8, rtol=1e-8)
+
+
+@pytest.mark.cuda
+def test_on_a_gpu_as_on_the_cpu(device, draw):
+    x = draw(2, 4, *SHAPE).float()
+    here, there = (
+        panorama_of(WINDOWS, tiny_parts(len(WINDOWS), TinyNetwork().to(where)), SHAPE)
+        for where in ("cpu", device)
+    )
+    options = Options(**FREE)
+    expected = DDIM(LEVELS).sample(Inference(here, options), x)
+    found = DDIM(LEVELS).sample(Inference(there, options), x.to(device))
+    torch.testing.assert_close(found.cpu(), expected, atol=1e-3, rtol=1e-3)

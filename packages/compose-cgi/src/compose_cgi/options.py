@@ -10,7 +10,7 @@ from compose_core.errors import UsageError
 
 __all__ = ["KAPPA", "Options", "Solver"]
 
-KAPPA = 0.7
+KAPPA = 0.95
 """Share of the smallest penalty at which every step size is 1."""
 
 Solver = Literal["closed", "gd"]
