@@ -35,12 +35,19 @@ ROWS = 16
 class SameViews(StableDiffusionPanoramaPipeline):
     """The peer under the views of the tiny model."""
 
-    def get_views(self, panorama_height: int, panorama_width: int, **_: Any) -> list[Any]:
+    def get_views(
+        self,
+        panorama_height: int,
+        panorama_width: int,
+        window_size: int = WINDOW,
+        stride: int = STRIDE,
+        circular_padding: bool = False,
+    ) -> list[Any]:
         """(top, bottom, left, right) of each window, in cells."""
         size = (panorama_height // FACTOR, panorama_width // FACTOR)
         return [
             (w.start[0], w.start[0] + w.size[0], w.start[1], w.start[1] + w.size[1])
-            for w in cover(size, WINDOW, STRIDE)
+            for w in cover(size, window_size, stride, (False, circular_padding))
         ]
 
 
@@ -139,7 +146,8 @@ def panorama(
 def peer(pipe: CGIPipeline) -> SameViews:
     """The peer with the same parts."""
     parts: Any = pipe.components
-    theirs: Any = SameViews(
+    make: Any = SameViews  # its annotations do not know that parts may be left out
+    theirs = make(
         vae=parts["vae"],
         text_encoder=parts["text_encoder"],
         tokenizer=parts["tokenizer"],
