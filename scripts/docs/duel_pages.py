@@ -68,7 +68,7 @@ def _duels(board: Board) -> Iterator[str]:
     yield "## Picture by picture\n"
     yield (
         f"Of the scenes on which `{name(hero)}` and another method differ, the share on which it "
-        "does better, as often as each picture has a value of its own; in brackets, how many "
+        "does better, by each metric that has a value for every picture; in brackets, how many "
         f"scenes decide. Bold where a coin would hardly give as much (sign test, p < {SURE}).\n"
     )
     heads = [Head(f"{escape(name(hero))} against", numbers=False)]

@@ -255,12 +255,6 @@ def test_listening_changes_nothing() -> None:
         torch.testing.assert_close(layer.kept.sum(-1), torch.ones(layer.kept.shape[:-1]))
 
 
-def test_boxes_overlap_as_areas_do() -> None:
-    assert gligen_measure.overlap((0, 0, 1, 1), (0.5, 0, 1, 1)) == pytest.approx(0.5)
-    assert gligen_measure.overlap((0, 0, 0.5, 1), (0.25, 0, 0.75, 1)) == pytest.approx(1 / 3)
-    assert gligen_measure.overlap((0, 0, 0.2, 0.2), (0.5, 0.5, 1, 1)) == 0
-
-
 def test_objects_are_placed_where_they_were_asked_for(drawn, found) -> None:
     """What is really there is all in place; mirrored, it is there but elsewhere."""
 

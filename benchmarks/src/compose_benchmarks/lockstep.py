@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import cast, final
+from typing import NamedTuple, cast, final
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,21 @@ from compose_core.prediction import Prediction
 from compose_core.schedule import Level
 
 __all__ = ["Lockstep"]
+
+
+class _Rows(NamedTuple):
+    """The state: the states of the parts, and what they saw of which sample.
+
+    A part that looks ahead keeps what it heard of a sample, which it knows by its identity.
+    """
+
+    x_t: Tensor
+    seen: tuple[Tensor, ...]
+    states: tuple[State, ...]
+
+
+def _states(state: State) -> tuple[State, ...]:
+    return cast(_Rows, state).states
 
 
 @final
@@ -55,41 +70,43 @@ class Lockstep(Denoiser):
 
     def init(self, x_t: Tensor, generator: Generators | None = None) -> State:
         """The state of each part, made from its own rows and generators."""
-        dice = self._dice(generator)
-        seen = zip(self.denoisers, self._split(x_t), dice, strict=True)
-        return tuple(part.init(x, own) for part, x, own in seen)
+        seen = self._split(x_t)
+        each = zip(self.denoisers, seen, self._dice(generator), strict=True)
+        return _Rows(x_t, seen, tuple(part.init(x, own) for part, x, own in each))
 
     def adapt(self, state: State, x_t: Tensor, step: Step) -> State:
         """Each part adapts to its own rows; what look-aheads ask is asked at once."""
-        dice = self._dice(step.generator)
-        seen = zip(self.denoisers, state, self._split(x_t), dice, strict=True)
-        return tuple(
-            together(
-                [
-                    part.adapting(kept, x, replace(step, generator=own))
-                    for part, kept, x, own in seen
-                ]
-            )
-        )
+        seen, dice = self._split(x_t), self._dice(step.generator)
+        each = zip(self.denoisers, _states(state), seen, dice, strict=True)
+        moving = [
+            part.adapting(kept, x, replace(step, generator=own)) for part, kept, x, own in each
+        ]
+        return _Rows(x_t, seen, tuple(together(moving)))
 
     def inner(self, state: State) -> Iterable[tuple[str, Denoiser, State]]:
         """The parts, by their position; what they show has the rows of each."""
-        each = enumerate(zip(self.denoisers, state, strict=True))
+        each = enumerate(zip(self.denoisers, _states(state), strict=True))
         return [(str(i), part, own) for i, (part, own) in each]
 
     def queries(self, x_t: Tensor, level: Level, state: State) -> Questions:
         """The questions of every part."""
-        seen = zip(self.denoisers, self._split(x_t), self._levels(level), state, strict=True)
-        return tuple(part.queries(x, own, kept) for part, x, own, kept in seen)
+        seen, levels = self._seen(x_t, state), self._levels(level)
+        each = zip(self.denoisers, seen, levels, _states(state), strict=True)
+        return tuple(part.queries(x, own, kept) for part, x, own, kept in each)
 
     def combine(self, answers: Answers, x_t: Tensor, level: Level, state: State) -> Prediction:
         """What every part makes of its answers, end to end."""
         if isinstance(answers, Prediction):
             raise TypeError("a lockstep asks a tuple of questions, and was given one answer")
-        levels = self._levels(level)
-        each = zip(self.denoisers, answers, self._split(x_t), levels, state, strict=True)
+        seen, levels = self._seen(x_t, state), self._levels(level)
+        each = zip(self.denoisers, answers, seen, levels, _states(state), strict=True)
         found = [part.combine(heard, x, own, kept) for part, heard, x, own, kept in each]
         return Prediction(x_t, level, torch.cat([one.x0 for one in found]))
+
+    def _seen(self, x_t: Tensor, state: State) -> tuple[Tensor, ...]:
+        """What each part sees: of the sample that it adapted to, the same object again."""
+        kept = cast(_Rows, state)
+        return kept.seen if kept.x_t is x_t else self._split(x_t)
 
     def _split(self, x_t: Tensor) -> tuple[Tensor, ...]:
         if x_t.shape[0] != sum(self.rows):

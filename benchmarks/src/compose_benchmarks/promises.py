@@ -17,7 +17,7 @@ from compose_benchmarks.judges import Judge
 from compose_metrics.metric import Keys, PerSample
 from compose_metrics.pictures import sizes, taken
 from compose_metrics.result import Source
-from compose_worlds.judge import Found, verdict
+from compose_worlds.judge import Found, overlap, verdict
 from compose_worlds.primitives.captions import Caption
 
 __all__ = ["Clarity", "ExactlyThese", "ObjectsPlaced", "ObjectsThere", "RelationHolds"]
@@ -28,7 +28,7 @@ class Clarity(PerSample):
     """How sure the judge is of the shapes of solids: see `compose_benchmarks.judges.Look`.
 
     Deformed or melted objects look half like one shape and half like another. Renders of the world
-    give about 0.98.
+    give about 0.92.
     """
 
     def __init__(self, judge: Judge) -> None:
@@ -92,14 +92,6 @@ def _placed(found: list[Found], wanted: Sequence[Placed]) -> float:
         for one in wanted
     ]
     return sum(hits) / max(len(hits), 1)
-
-
-def overlap(a: Sequence[float], b: Sequence[float]) -> float:
-    """Intersection over union of two boxes (x0, y0, x1, y1)."""
-    width = max(0.0, min(a[2], b[2]) - max(a[0], b[0]))
-    height = max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
-    areas = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (a, b))
-    return width * height / max(areas - width * height, 1e-9)
 
 
 class _Kept(PerSample):

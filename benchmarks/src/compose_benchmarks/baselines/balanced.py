@@ -72,29 +72,37 @@ class Blended(Method):
         """The composition of the branches, of which the last is the spatial one."""
 
 
-@final
-class GligenMethod(Blended):
+class Alone(Blended):
     """The spatially aware model alone."""
-
-    name: ClassVar[str] = "gligen"
-    summary: ClassVar[str] = "phrases in boxes by gated self-attention, alone (GLIGEN)"
 
     def rule(self, branches: tuple[Branch, ...]) -> Denoiser:
         """Its denoiser."""
         return branches[-1].denoiser
 
 
-@final
-class StaticBlendMethod(Blended):
+class EqualShares(Blended):
     """Equal shares throughout, after the same beginning: RealCompo without its balancer."""
-
-    name: ClassVar[str] = "static-blend"
-    summary: ClassVar[str] = "the two models of RealCompo at equal, fixed shares"
 
     def rule(self, branches: tuple[Branch, ...]) -> Denoiser:
         """A balance that does not move."""
         start = self._inner.options.start
         return Balancer(branches, Options(start=start, dynamic=False))
+
+
+@final
+class GligenMethod(Alone):
+    """GLIGEN alone."""
+
+    name: ClassVar[str] = "gligen"
+    summary: ClassVar[str] = "phrases in boxes by gated self-attention, alone (GLIGEN)"
+
+
+@final
+class StaticBlendMethod(EqualShares):
+    """The text-to-image model and GLIGEN at equal shares."""
+
+    name: ClassVar[str] = "static-blend"
+    summary: ClassVar[str] = "the two models of RealCompo at equal, fixed shares"
 
 
 @final

@@ -10,14 +10,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from compose_core.compose import Composer
-from compose_core.denoiser import Denoiser, Guided, State, Step
+from compose_core.denoiser import Adaptation, Denoiser, Guided, State, Step
 from compose_core.errors import UsageError
 from compose_core.evaluate import Answers, Questions
 from compose_core.noise import Generators
 from compose_core.prediction import Prediction
 from compose_core.schedule import Level
 from compose_realcompo.balancer import Branch
-from compose_realcompo.lookahead import listen
+from compose_realcompo.lookahead import Listening
 
 __all__ = ["Guidance", "SaliencyBlend", "saliency"]
 
@@ -125,12 +125,15 @@ class Guidance(Composer):
         super().__init__([branch.denoiser])
         self.branch, self.strength, self.until = branch, strength, until
 
-    def adapt_own(self, own: Any, states: Sequence[State], x_t: Tensor, step: Step) -> Any:
+    def adapting_own(
+        self, own: Any, states: Sequence[State], x_t: Tensor, step: Step
+    ) -> Adaptation:
         """The derivative (B, C, h, w) at the sample, or None after the steered steps."""
         if step.index >= self.until * step.total - 1e-6 or self.branch.listener is None:
             return None
         limit = getattr(step.evaluator, "max_batch", None)
-        return listen([self.branch.listener], x_t, step.now, max_batch=limit).derivative
+        heard = yield Listening([self.branch.listener], x_t, step.now, max_batch=limit)
+        return heard.derivative
 
     def merge(
         self, predictions: Sequence[Prediction], x_t: Tensor, level: Level, own: Any

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar, final
 
-from compose_benchmarks.baselines.balanced import Blended
+from compose_benchmarks.baselines.balanced import Alone, Blended, EqualShares
 from compose_core.denoiser import Denoiser
 from compose_realcompo.balancer import Balancer, Branch
-from compose_realcompo.options import Options
 
 __all__ = [
     "KeypointsAloneMethod",
@@ -21,40 +20,23 @@ __all__ = [
 _KEYPOINTS, _SEGMENTS = "controlnet-tiny-keypoints", "controlnet-tiny-segments"
 
 
-class _Guided(Blended):
-    """Takes a ControlNet for the spatial model."""
+class _Balanced(Blended):
+    """The balance of RealCompo."""
 
-    control: ClassVar[str]
-
-    def __init__(self) -> None:
-        super().__init__(layout=self.control)
-
-
-class _Alone(_Guided):
     def rule(self, branches: tuple[Branch, ...]) -> Denoiser:
-        """Its denoiser."""
-        return branches[-1].denoiser
-
-
-class _Balanced(_Guided):
-    def rule(self, branches: tuple[Branch, ...]) -> Denoiser:
-        """The balance of RealCompo."""
+        """Shares that move."""
         return Balancer(branches, self._inner.options)
 
 
-class _Blend(_Guided):
-    def rule(self, branches: tuple[Branch, ...]) -> Denoiser:
-        """A balance that does not move."""
-        return Balancer(branches, Options(start=self._inner.options.start, dynamic=False))
-
-
 @final
-class KeypointsAloneMethod(_Alone):
+class KeypointsAloneMethod(Alone):
     """A ControlNet for keypoints."""
 
     name: ClassVar[str] = "keypoints-alone"
     summary: ClassVar[str] = "a ControlNet for keypoints, alone"
-    control = _KEYPOINTS
+
+    def __init__(self) -> None:
+        super().__init__(layout=_KEYPOINTS)
 
 
 @final
@@ -63,25 +45,31 @@ class KeypointsBalancedMethod(_Balanced):
 
     name: ClassVar[str] = "keypoints-balanced"
     summary: ClassVar[str] = "words balanced with a ControlNet for keypoints (RealCompo)"
-    control = _KEYPOINTS
+
+    def __init__(self) -> None:
+        super().__init__(layout=_KEYPOINTS)
 
 
 @final
-class KeypointsBlendMethod(_Blend):
+class KeypointsBlendMethod(EqualShares):
     """Equal shares of words and keypoints."""
 
     name: ClassVar[str] = "keypoints-blend"
     summary: ClassVar[str] = "words and a ControlNet for keypoints at equal, fixed shares"
-    control = _KEYPOINTS
+
+    def __init__(self) -> None:
+        super().__init__(layout=_KEYPOINTS)
 
 
 @final
-class SegmentsAloneMethod(_Alone):
+class SegmentsAloneMethod(Alone):
     """A ControlNet for segments."""
 
     name: ClassVar[str] = "segments-alone"
     summary: ClassVar[str] = "a ControlNet for segments, alone"
-    control = _SEGMENTS
+
+    def __init__(self) -> None:
+        super().__init__(layout=_SEGMENTS)
 
 
 @final
@@ -90,13 +78,17 @@ class SegmentsBalancedMethod(_Balanced):
 
     name: ClassVar[str] = "segments-balanced"
     summary: ClassVar[str] = "words balanced with a ControlNet for segments (RealCompo)"
-    control = _SEGMENTS
+
+    def __init__(self) -> None:
+        super().__init__(layout=_SEGMENTS)
 
 
 @final
-class SegmentsBlendMethod(_Blend):
+class SegmentsBlendMethod(EqualShares):
     """Equal shares of words and segments."""
 
     name: ClassVar[str] = "segments-blend"
     summary: ClassVar[str] = "words and a ControlNet for segments at equal, fixed shares"
-    control = _SEGMENTS
+
+    def __init__(self) -> None:
+        super().__init__(layout=_SEGMENTS)

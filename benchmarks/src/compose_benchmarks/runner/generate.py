@@ -75,17 +75,18 @@ class Counting(Evaluator):
     Attributes:
         rows: Rows answered so far.
         calls: Network calls that this took.
+        max_batch: The most rows of one of them; look-aheads keep to it as well.
     """
 
     def __init__(self, max_batch: int) -> None:
         self._local = Local(max_batch)
-        self._most = max_batch
+        self.max_batch = max_batch
         self.rows, self.calls = 0, 0
 
     def _answer(self, group: list[Query]) -> list[Tensor]:
         rows = sum(query.x_t.shape[0] for query in group)
         self.rows += rows
-        self.calls += -(-rows // self._most)
+        self.calls += -(-rows // self.max_batch)
         return self._local._answer(group)
 
 

@@ -380,3 +380,24 @@ def test_a_failure_takes_the_pictures_beside_away(tmp_path, model):
     with pytest.raises(ComposeError):
         paths(a_scene(), model, tmp_path, pipeline, name="toys")
     assert [path.name for path in tmp_path.iterdir()] == ["toys.png"]
+
+
+def test_no_picture_beside_takes_the_place_of_another(tmp_path, model):
+    colours = {"a b": 1, "a-b": 2, "A/B": 3, "trace": 4, "!": 5}
+    beside = {name: [Image.new("RGBA", (64, 64), (c, 0, 0, 255))] for name, c in colours.items()}
+    paths(a_scene(), model, tmp_path, FakePipeline(beside=beside), name="toys")
+    found = {path.name: path for path in tmp_path.iterdir()}
+    files = ["a-b", "a-b-2", "A-B-3", "trace-2", "layer"]
+    assert found.keys() == {"toys.png", *(f"toys.{name}.png" for name in files)}
+    for name, colour in zip(files, colours.values(), strict=True):
+        assert Image.open(found[f"toys.{name}.png"]).getpixel((0, 0)) == (colour, 0, 0, 255)
+
+
+def test_a_picture_beside_spares_the_files_of_its_scene(tmp_path, model):
+    scene, data = masked()
+    (tmp_path / "toys.ball.png").write_bytes(data)
+    pipeline = FakePipeline(beside={"ball": [Image.new("RGBA", (64, 64))]})
+    with pytest.raises(UsageError, match="a file of its own scene"):
+        paths(scene, model, tmp_path, pipeline, name="toys")
+    assert [path.name for path in tmp_path.iterdir()] == ["toys.ball.png"]
+    assert (tmp_path / "toys.ball.png").read_bytes() == data

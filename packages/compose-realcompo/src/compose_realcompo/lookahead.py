@@ -198,83 +198,70 @@ def _gathered(one: Listening, r: int, found: Mapping[tuple[int, int, int], _Row]
 
 def _about(turns: Sequence[_Turn]) -> list[_Row]:
     """One call of one network."""
-    first, moment = turns[0].listener, turns[0].asked.moment
+    first, asked = turns[0].listener, turns[0].asked
     given = torch.cat([t.asked.x[t.sample : t.sample + 1].detach() for t in turns])
     encoded = Encoded.cat([_row_of(t.listener.encoded, t.sample) for t in turns])
-    call_ = _Call(tuple(turns), moment)
-    return call_.made(first, given, _levels(turns), encoded)
+    if torch.is_inference_mode_enabled():
+        raise UsageError(
+            "a look-ahead takes a derivative, and inference mode takes none",
+            remedy="use torch.no_grad() instead of torch.inference_mode()",
+        )
+    with torch.enable_grad(), frozen(first.network):
+        given.requires_grad_(True)
+        with record(first.unet, first.where, grad=True) as maps:
+            x0 = call(first, given, _levels(turns), encoded, asked.to_the_end)
+        _check(maps, asked.moment)
+        size = (given.shape[-2], given.shape[-1])
+        heard = [_attention(maps, n, t.listener, size) for n, t in enumerate(turns)]
+        lost = [t.listener.loss(a, t.sample) for a, t in zip(heard, turns, strict=True)]
+        counted = [x for x, t in zip(lost, turns, strict=True) if t.listener.counts]
+        derivative = _derive(counted, given, maps, first.network, asked.moment)
+    return [
+        _Row(
+            lost[n].detach().to(t.asked.x),
+            derivative[n].to(t.asked.x),
+            heard[n][0].detach(),
+            None if x0 is None else x0[n].detach(),
+        )
+        for n, t in enumerate(turns)
+    ]
 
 
-@dataclass(frozen=True, eq=False)
-class _Call:
-    """The rows of one call."""
-
-    turns: tuple[_Turn, ...]
-    moment: str
-
-    def made(self, first: Listener, given: Tensor, level: Level, encoded: Encoded) -> list[_Row]:
-        """What comes of it."""
-        to_the_end = self.turns[0].asked.to_the_end
-        if torch.is_inference_mode_enabled():
-            raise UsageError(
-                "a look-ahead takes a derivative, and inference mode takes none",
-                remedy="use torch.no_grad() instead of torch.inference_mode()",
-            )
-        with torch.enable_grad(), frozen(first.network):
-            given.requires_grad_(True)
-            with record(first.unet, first.where, grad=True) as maps:
-                x0 = call(first, given, level, encoded, to_the_end)
-            self._check(maps)
-            size = (given.shape[-2], given.shape[-1])
-            heard = [_attention(maps, n, t.listener, size) for n, t in enumerate(self.turns)]
-            pairs = list(zip(heard, self.turns, strict=True))
-            lost = [t.listener.loss(a, t.sample) for a, t in pairs]
-            counted = [x for x, t in zip(lost, self.turns, strict=True) if t.listener.counts]
-            derivative = self._derive(counted, given, maps, first.network)
-        return [
-            _Row(
-                lost[n].detach().to(t.asked.x),
-                derivative[n].to(t.asked.x),
-                heard[n][0].detach(),
-                None if x0 is None else x0[n].detach(),
-            )
-            for n, t in enumerate(self.turns)
-        ]
-
-    def _check(self, maps: AttentionMaps) -> None:
-        bad = [name for name in maps if not bool(torch.isfinite(maps[name]).all())]
-        if bad:
-            raise ComposeError(
-                f"attention is not finite at {self.moment}",
-                got=f"NaN or infinity in {', '.join(bad)}",
-                expected="finite numbers",
-                remedy=_WIDER,
-            )
-
-    def _derive(
-        self, losses: list[Tensor], x: Tensor, maps: AttentionMaps, network: Network
-    ) -> Tensor:
-        """Derivative of the sum by x; scaled up in half precision, so as not to underflow."""
-        total = torch.stack(losses).sum() if losses else x.new_zeros(())
-        if not total.requires_grad:  # nobody counts, or those who do have no words to hear
-            return torch.zeros_like(x)
-        half = any(weight.dtype == torch.float16 for weight in network.parameters())
-        scale = _LARGEST_SCALE if half else 1.0
-        while True:
-            found = _by(total * scale, x)
-            if bool(torch.isfinite(found).all()):
-                return found / scale
-            if scale <= 1:
-                break
-            scale /= 16
-        through = {name: _through(maps[name], total, x) for name in maps}
-        bad = [name for name, part in through.items() if not bool(torch.isfinite(part).all())]
+def _check(maps: AttentionMaps, moment: str) -> None:
+    bad = [name for name in maps if not bool(torch.isfinite(maps[name]).all())]
+    if bad:
         raise ComposeError(
-            f"the derivative of the attention is not finite at {self.moment}",
-            got=f"NaN or infinity through {', '.join(bad) or 'no layer alone'}",
+            f"attention is not finite at {moment}",
+            got=f"NaN or infinity in {', '.join(bad)}",
             expected="finite numbers",
             remedy=_WIDER,
         )
+
+
+def _derive(
+    losses: list[Tensor], x: Tensor, maps: AttentionMaps, network: Network, moment: str
+) -> Tensor:
+    """Derivative of the sum by x; scaled up in half precision, so as not to underflow."""
+    total = torch.stack(losses).sum() if losses else x.new_zeros(())
+    if not total.requires_grad:  # nobody counts, or those who do have no words to hear
+        return torch.zeros_like(x)
+    half = any(weight.dtype == torch.float16 for weight in network.parameters())
+    scale = _LARGEST_SCALE if half else 1.0
+    while True:
+        found = _by(total * scale, x)
+        if bool(torch.isfinite(found).all()):
+            return found / scale
+        if scale <= 1:
+            break
+        scale /= 16
+    through = {name: _through(maps[name], total, x) for name in maps}
+    bad = [name for name, part in through.items() if not bool(torch.isfinite(part).all())]
+    raise ComposeError(
+        f"the derivative of the attention is not finite at {moment}",
+        got=f"NaN or infinity through {', '.join(bad) or 'no layer alone'}",
+        expected="finite numbers",
+        remedy=_WIDER,
+    )
 
 
 def _attention(maps: AttentionMaps, row: int, listener: Listener, size: tuple[int, int]) -> Tensor:

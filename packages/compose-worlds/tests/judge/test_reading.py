@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from compose_worlds.judge import Readings, objects, verdict
+from compose_worlds.judge import Readings, objects, overlap, verdict
 from compose_worlds.primitives import draw
 from compose_worlds.primitives.captions import Caption, Claim, Relation, mirrored
 from compose_worlds.primitives.labels import labels
@@ -155,3 +155,9 @@ def test_a_side_is_the_half_of_the_picture_that_holds_the_centre():
     )
     assert verdict(said, found).sides == (True, False, None, None, True)
     assert verdict(Caption("", (RED, BLUE), (), ""), found).sides == ()
+
+
+def test_boxes_overlap_as_areas_do():
+    assert overlap((0, 0, 1, 1), (0.5, 0, 1, 1)) == pytest.approx(0.5)
+    assert overlap((0, 0, 0.5, 1), (0.25, 0, 0.75, 1)) == pytest.approx(1 / 3)
+    assert overlap((0, 0, 0.2, 0.2), (0.5, 0.5, 1, 1)) == 0

@@ -17,22 +17,20 @@ from diffusers import UNet2DConditionModel
 from torch import Tensor
 
 from compose_core.backbones import Model, load_model
-from compose_core.denoiser import Bound, Guided, Network
+from compose_core.denoiser import Network
 from compose_core.encoded import Encoded
 from compose_core.prediction import Prediction, translate
-from compose_core.sampler import DDIM
 from compose_core.schedule import Level, Schedule
 from compose_core.zoo import resolve
-from compose_worlds.judge import Found, JudgeNet, read
+from compose_worlds.judge import Found, JudgeNet, overlap, read
 from compose_worlds.primitives import cache, draw
 from compose_worlds.primitives.solids import SHAPES
 from compose_worlds.primitives.world import COLORS
-from compose_zoo.recipes import gligen, gligen_layouts, scores
+from compose_zoo.recipes import gligen, gligen_layouts, scores, walks
 from compose_zoo.recipes.gligen_layouts import Layouts
 
 STEPS, GUIDANCE = 20, 5.0
 ROOM = gligen.USUAL
-BATCH = 32
 
 
 class GroundedNetwork(Network):
@@ -81,30 +79,19 @@ def asked(scenes: Path, count: int, start: int = cache.HELD_OUT) -> Asked:
     return Asked(texts, Layouts(whole.boxes[chosen], whole.kinds[chosen]))
 
 
-@torch.no_grad()
 def pictures(base: Model, network: Network, wanted: Asked, *, grounded: bool) -> Tensor:
     """A picture for each scene, (N, 3, 64, 64) in [-1, 1]; picture i is drawn from seed i.
 
     With grounding, the side of guidance without a caption hears null tokens.
     """
-    walk = DDIM(base.schedule.levels(STEPS))
-    made: list[Tensor] = []
-    for start in range(0, len(wanted.texts), BATCH):
-        texts = wanted.texts[start : start + BATCH]
-        part = slice(start, start + len(texts))
-        told = _told(base, wanted.layouts.boxes[part], wanted.layouts.kinds[part])
-        null = {name: torch.zeros_like(value) for name, value in told.items()}
-        cond, uncond = (
-            Bound(network, Encoded({**base.text.encode(said), **(heard if grounded else {})}))
-            for said, heard in ((texts, told), ([""] * len(texts), null))
-        )
-        dice = [torch.Generator().manual_seed(start + i) for i in range(len(texts))]
-        noise = walk.initial((len(texts), base.channels, *base.sample_size), dice)
-        x_t = walk.sample(Guided(cond, uncond, GUIDANCE), noise)
-        made.append(base.codec.decode(x_t).clamp(-1, 1))
-    return torch.cat(made)
+    told = _told(base, wanted.layouts.boxes, wanted.layouts.kinds) if grounded else {}
+    null = {name: torch.zeros_like(value) for name, value in told.items()}
+    return walks.pictures(
+        base, wanted.texts, told, null, network=network, steps=STEPS, guidance=GUIDANCE
+    )
 
 
+@torch.no_grad()
 def _told(base: Model, boxes: Tensor, kinds: Tensor) -> dict[str, Tensor]:
     words, encoder = (base.components[name] for name in ("tokenizer", "text_encoder"))
     texts = [gligen_layouts.phrases(max(int(kind), 0))[0] for kind in kinds.flatten()]
@@ -140,14 +127,6 @@ def placed(found: Sequence[Sequence[Found]], wanted: Layouts) -> dict[str, score
 
 def _inside(point: tuple[float, float], box: Sequence[float]) -> bool:
     return box[0] <= point[0] <= box[2] and box[1] <= point[1] <= box[3]
-
-
-def overlap(a: Sequence[float], b: Sequence[float]) -> float:
-    """Intersection over union of two boxes x0, y0, x1, y1."""
-    width = max(0.0, min(a[2], b[2]) - max(a[0], b[0]))
-    height = max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
-    areas = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (a, b))
-    return width * height / max(areas - width * height, 1e-9)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

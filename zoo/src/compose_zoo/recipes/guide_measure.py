@@ -12,22 +12,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 from compose_core.backbones import Model, load_model
-from compose_core.denoiser import Bound, Guided
-from compose_core.encoded import Encoded
-from compose_core.sampler import DDIM
 from compose_core.zoo import resolve
 from compose_worlds.judge import JudgeNet, read
 from compose_worlds.primitives import cache
 from compose_worlds.primitives import draw as drawing
 from compose_zoo.recipes import controlnet_tiny_keypoints as dots
 from compose_zoo.recipes import controlnet_tiny_segments as segments
-from compose_zoo.recipes import gligen_layouts, gligen_measure, scores
+from compose_zoo.recipes import gligen_layouts, gligen_measure, scores, walks
 
-GUIDANCE, STEPS, BATCH = 4.0, 30, 32
+GUIDANCE, STEPS = 4.0, 30
 
 
 class Followed(NamedTuple):
@@ -43,8 +39,7 @@ KINDS = {
 }
 
 
-@torch.no_grad()
-def pictures(base: Model, texts: Sequence[str], maps: Tensor | None) -> Tensor:
+def drawn(base: Model, texts: Sequence[str], maps: Tensor | None) -> Tensor:
     """A picture for each text, (N, 3, 64, 64) in [-1, 1]; picture i is drawn from seed i.
 
     Args:
@@ -52,18 +47,8 @@ def pictures(base: Model, texts: Sequence[str], maps: Tensor | None) -> Tensor:
         texts: N captions.
         maps: (N, 3, 64, 64) in [0, 1], or none to draw freely.
     """
-    walk = DDIM(base.schedule.levels(STEPS))
-    made: list[Tensor] = []
-    for start in range(0, len(texts), BATCH):
-        some = list(texts[start : start + BATCH])
-        given = {} if maps is None else {"control": maps[start : start + BATCH]}
-        sides = [base.text.encode(said) for said in (some, [""] * len(some))]
-        cond, uncond = (Bound(base.network, Encoded({**side, **given})) for side in sides)
-        dice = [torch.Generator().manual_seed(start + i) for i in range(len(some))]
-        noise = walk.initial((len(some), base.channels, *base.sample_size), dice)
-        x_t = walk.sample(Guided(cond, uncond, GUIDANCE), noise)
-        made.append(base.codec.decode(x_t).clamp(-1, 1))
-    return torch.cat(made)
+    told = {} if maps is None else {"control": maps}
+    return walks.pictures(base, texts, told, steps=STEPS, guidance=GUIDANCE)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -88,16 +73,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     judge = JudgeNet.load(folder("judge-tiny"))
     rows: dict[str, object] = {}
     for name, asked in (("guided", maps), ("free", None)):
-        seen = read(judge, pictures(base, texts, asked))
+        seen = read(judge, drawn(base, texts, asked))
         for what, value in gligen_measure.placed(seen, layouts).items():
-            rows[f"{name}: {what}"] = _row(value)
+            rows[f"{name}: {what}"] = scores.row(value)
     sys.stdout.write(json.dumps(rows, indent=2) + "\n")
     return 0
-
-
-def _row(value: scores.Share) -> dict[str, object]:
-    interval = [round(v, 4) for v in value.interval]
-    return {"value": round(value.value, 4), "interval": interval, "n": value.n}
 
 
 if __name__ == "__main__":

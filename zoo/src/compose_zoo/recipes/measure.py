@@ -17,17 +17,14 @@ from torch import Tensor
 from transformers import CLIPTokenizer
 
 from compose_core.backbones import Model, load_model
-from compose_core.denoiser import Bound, Guided
-from compose_core.encoded import Encoded
 from compose_core.pipeline import ComposePipeline
-from compose_core.sampler import DDIM
 from compose_core.zoo import resolve
 from compose_worlds.judge import JudgeNet
 from compose_worlds.primitives import cache
 from compose_worlds.primitives import draw as drawing
 from compose_worlds.primitives.captions import Caption
 from compose_worlds.primitives.labels import relative_depth
-from compose_zoo.recipes import guide, hand, scores, towers
+from compose_zoo.recipes import guide, hand, scores, towers, walks
 
 GUIDE = "controlnet-tiny-depth"
 CHOOSING = cache.HELD_OUT + 500_000
@@ -107,19 +104,13 @@ def controlnet_tiny_depth(
     numbers = range(cache.HELD_OUT, cache.HELD_OUT + count)
     wanted = guide.condition(cache.load(scenes, numbers, ("depth",))["depth"])
     texts = [drawing.caption(*drawing.scene(n), n).text for n in numbers]
-    walk = DDIM(base.schedule.levels(30))
-    errors: dict[str, list[float]] = {"guided": [], "free": []}
-    for start in range(0, count, 32):
-        asked, some = wanted[start : start + 32], texts[start : start + 32]
-        dice = [torch.Generator().manual_seed(start + i) for i in range(len(some))]
-        noise = walk.initial((len(some), 4, 16, 16), dice)
-        for name, found in errors.items():
-            given = {"control": asked} if name == "guided" else {}
-            sides = [base.text.encode(t) for t in (some, [""] * len(some))]
-            cond, uncond = (Bound(base.network, Encoded({**side, **given})) for side in sides)
-            x_t = walk.sample(Guided(cond, uncond, 4.0), noise)
-            seen = judge(base.codec.decode(x_t).clamp(-1, 1)).depth.clamp_min(0)
-            found += (relative_depth(seen) - asked[:, :1]).abs().mean((1, 2, 3)).tolist()
+    errors: dict[str, list[float]] = {}
+    for name, told in (("guided", {"control": wanted}), ("free", {})):
+        made = walks.pictures(base, texts, told, steps=30, guidance=4.0)
+        errors[name] = []
+        for some, asked in zip(made.split(32), wanted.split(32), strict=True):
+            seen = relative_depth(judge(some).depth.clamp_min(0))
+            errors[name] += (seen - asked[:, :1]).abs().mean((1, 2, 3)).tolist()
     return {name: sum(found) / len(found) for name, found in errors.items()}
 
 
@@ -150,15 +141,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     else:
         pipe = ComposePipeline.from_pretrained(folder("sd-tiny"))
         found = dict(sd_tiny(pipe, judge, given.count, given.guidance, start))
-    sys.stdout.write(json.dumps({k: _row(v) for k, v in found.items()}, indent=2) + "\n")
+    sys.stdout.write(json.dumps({k: scores.row(v) for k, v in found.items()}, indent=2) + "\n")
     return 0
-
-
-def _row(value: scores.Share | float) -> Any:
-    if not isinstance(value, scores.Share):
-        return round(value, 4)
-    interval = [round(v, 4) for v in value.interval]
-    return {"value": round(value.value, 4), "interval": interval, "n": value.n}
 
 
 if __name__ == "__main__":

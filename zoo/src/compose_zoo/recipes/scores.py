@@ -53,6 +53,14 @@ def share(hits: list[bool]) -> Share:
     return Share(sum(hits), len(hits))
 
 
+def row(value: Share | float) -> object:
+    """As a manifest records it."""
+    if not isinstance(value, Share):
+        return round(value, 4)
+    interval = [round(v, 4) for v in value.interval]
+    return {"value": round(value.value, 4), "interval": interval, "n": value.n}
+
+
 def captions(kind: str, count: int, start: int = cache.HELD_OUT) -> list[Caption]:
     """Held-out captions of a kind: "one", "two" (with or without relation) or "relation".
 

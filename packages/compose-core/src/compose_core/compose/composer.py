@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import Any, cast
+from typing import Any, cast, final
 
 from torch import Tensor, nn
 
@@ -80,8 +80,9 @@ class Composer(Denoiser, ABC):
         yield from ()
         return self.adapt_own(own, states, x_t, step)
 
+    @final
     def adapt(self, state: State, x_t: Tensor, step: Step) -> State:
-        """The parts adapt first, then the rule."""
+        """The parts adapt first, then the rule; rules override `adapt_own` or `adapting_own`."""
         return alone(self.adapting(state, x_t, step))
 
     def adapting(self, state: State, x_t: Tensor, step: Step) -> Adaptation:

@@ -94,8 +94,8 @@ def run_scene(
     """
     seed = scene.seed if seed is None else seed
     _check_settings(seed, steps, guidance, num, max_batch)
-    places = targets(Path(out), name, seed, num)
-    _spare_inputs(scene, places, trace)
+    goals = targets(Path(out), name, seed, num)
+    _spare_inputs(scene, goals, trace)
     device = limits.check_device(device)
     report = _reporter(warn, strict)
     for line in check_method(scene, method, strict=strict):
@@ -114,12 +114,12 @@ def run_scene(
     first = describe(scene, settings, folder, weights)
     pipeline = (load or load_pipeline)(folder, device)
     pipeline.set_progress_bar_config(disable=not progress, leave=False)
-    for shift, target in enumerate(places):
+    for shift, target in enumerate(goals):
         record = replace(first, settings=replace(settings, seed=seed + shift))
         picture, beside, log = _compute(pipeline, record, trace, report)
-        pieces = {
-            _beside(target, name): to_png(piece, record, name) for name, piece in beside.items()
-        }
+        places = _beside(target, list(beside))
+        _spare_inputs(scene, list(places.values()), trace=False)
+        pieces = {place: to_png(beside[name], record, name) for name, place in places.items()}
         _write(target, to_png(picture, record), log, pieces)
         yield target
 
@@ -292,10 +292,23 @@ def _trace_paths(target: Path) -> tuple[Path, Path]:
     return target.with_suffix(".trace.png"), target.with_suffix(".trace.safetensors")
 
 
-def _beside(target: Path, name: str) -> Path:
-    """The file of a picture beside another; a name of a layer may hold anything."""
-    plain = re.sub(r"[^\w-]+", "-", name).strip("-") or "layer"
-    return target.with_suffix(f".{plain}.png")
+def _beside(target: Path, names: Sequence[str]) -> dict[str, Path]:
+    """The files of the pictures beside another, one each.
+
+    A name of a layer may hold anything: what no file name should hold becomes a dash, and names
+    that then are the same, or that of the drawing of a trace, are counted.
+    """
+    taken = {"trace"}
+    places: dict[str, Path] = {}
+    for name in names:
+        plain = re.sub(r"[^\w-]+", "-", name).strip("-") or "layer"
+        free, number = plain, 1
+        while free.lower() in taken:  # some file systems take a letter and its capital for one
+            number += 1
+            free = f"{plain}-{number}"
+        taken.add(free.lower())
+        places[name] = target.with_suffix(f".{free}.png")
+    return places
 
 
 def _spare_inputs(scene: Scene, places: Sequence[Path], trace: bool) -> None:

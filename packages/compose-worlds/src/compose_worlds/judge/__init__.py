@@ -4,7 +4,7 @@ The judge shares its world with the tiny generators, so its scores say nothing o
 """
 
 from compose_worlds.judge.network import JudgeNet, Readings
-from compose_worlds.judge.reading import Found, objects, read
+from compose_worlds.judge.reading import Found, objects, overlap, read
 from compose_worlds.judge.verdict import Verdict, verdict
 
-__all__ = ["Found", "JudgeNet", "Readings", "Verdict", "objects", "read", "verdict"]
+__all__ = ["Found", "JudgeNet", "Readings", "Verdict", "objects", "overlap", "read", "verdict"]
