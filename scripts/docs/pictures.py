@@ -97,6 +97,32 @@ def controlnet_tiny_depth() -> None:
     _save("controlnet-tiny-depth", tiles)
 
 
+def controlnet_tiny_keypoints() -> None:
+    """Keypoints of held-out scenes, and pictures that follow them."""
+    from compose_zoo.recipes.controlnet_tiny_keypoints import condition
+
+    _followed("controlnet-tiny-keypoints", "keypoints", lambda seen: condition(seen.instance))
+
+
+def controlnet_tiny_segments() -> None:
+    """Segmentations of held-out scenes, and pictures that follow them."""
+    from compose_zoo.recipes.controlnet_tiny_segments import segmentation
+
+    _followed("controlnet-tiny-segments", "segments", lambda seen: segmentation(seen.semantics))
+
+
+def _followed(name: str, called: str, drawn: Callable[[Any], Tensor]) -> None:
+    model = load_model(zoo.resolve("sd-tiny"), controlnet=zoo.resolve(name), id="sd-tiny")
+    tiles: list[tuple[Tensor, str]] = []
+    for number in range(COUNT // 2):
+        world, words = _drawn(number)
+        shown = drawn(labels(world, (SIDE, SIDE)))
+        sides = [Encoded({**model.text.encode(text), "control": shown}) for text in (words, "")]
+        tiles.append((shown[0] * 2 - 1, called))
+        tiles.append((_sample(model, sides[0], sides[1], number), words))
+    _save(name, tiles)
+
+
 def judge_tiny() -> None:
     """Held-out renders, and the depth that the judge reads in them."""
     from compose_worlds.judge import JudgeNet, objects
@@ -238,6 +264,8 @@ PARTS: dict[str, Callable[[], None]] = {
     "judge-tiny": judge_tiny,
     "clip-tiny": clip_tiny,
     "controlnet-tiny-depth": controlnet_tiny_depth,
+    "controlnet-tiny-keypoints": controlnet_tiny_keypoints,
+    "controlnet-tiny-segments": controlnet_tiny_segments,
     "cnc-tiny": cnc_tiny,
     "t2i-adapter-tiny": t2i_adapter_tiny,
     "gligen-tiny": gligen_tiny,

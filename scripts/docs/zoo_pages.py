@@ -17,6 +17,8 @@ CAPTIONS = {
     "judge-tiny": "A render, and what the judge reads in it.",
     "clip-tiny": "Pictures and captions; the fullest cell of a row is the caption chosen.",
     "controlnet-tiny-depth": "A depth map, and pictures that follow it.",
+    "controlnet-tiny-keypoints": "Keypoints of solids, and pictures that follow them.",
+    "controlnet-tiny-segments": "A segmentation, and pictures that follow it.",
     "cnc-tiny": "Depth in front, depth behind, and a picture that follows both.",
     "t2i-adapter-tiny": "A depth map, and pictures that follow it.",
 }

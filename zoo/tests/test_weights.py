@@ -3,11 +3,11 @@
 import pytest
 
 from compose_core import zoo
-from compose_core.backbones import load_model
+from compose_core.backbones import Model, load_model
 from compose_core.pipeline import ComposePipeline
 from compose_worlds.judge import JudgeNet
 from compose_worlds.primitives import cache
-from compose_zoo.recipes import measure, scores
+from compose_zoo.recipes import guide_measure, measure, scores
 
 pytestmark = pytest.mark.weights
 
@@ -16,6 +16,8 @@ MODELS = (
     "judge-tiny",
     "clip-tiny",
     "controlnet-tiny-depth",
+    "controlnet-tiny-keypoints",
+    "controlnet-tiny-segments",
     "cnc-tiny",
     "t2i-adapter-tiny",
     "gligen-tiny",
@@ -78,6 +80,22 @@ def test_the_depth_guide_loads_beside_the_base() -> None:
     encoded = model.text.encode("a red sphere on grass")
     assert encoded["text"].shape[-1] == 128
     assert type(model.network).__name__ == "ControlledUNet"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["controlnet-tiny-keypoints", "controlnet-tiny-segments"])
+def test_objects_are_where_they_were_drawn(model, judge, tmp_path) -> None:
+    """16 held-out scenes; the bar is four standard errors below the published share."""
+    seen = guide_measure.followed(model, base_beside(model), judge, tmp_path, 16)
+    share = seen["guided: IoU > 0.5"]
+    published = _score(model, "objects with IoU > 0.5 to where they were drawn")
+    spread = (published * (1 - published) / share.n) ** 0.5
+    assert share.value >= published - 4 * spread
+    assert share.value > seen["free: IoU > 0.5"].value + 0.2
+
+
+def base_beside(model: str) -> Model:
+    return load_model(zoo.resolve("sd-tiny"), controlnet=zoo.resolve(model))
 
 
 def test_the_towers_prefer_the_right_caption(tmp_path) -> None:

@@ -51,6 +51,31 @@ def drawn(base: Model, texts: Sequence[str], maps: Tensor | None) -> Tensor:
     return walks.pictures(base, texts, told, steps=STEPS, guidance=GUIDANCE)
 
 
+def followed(
+    model: str, base: Model, judge: JudgeNet, scenes: Path, count: int
+) -> dict[str, scores.Share]:
+    """How many objects of held-out scenes are seen and where, with their map and without.
+
+    Args:
+        model: Which of `KINDS`.
+        base: `sd-tiny` with that ControlNet.
+        judge: Who looks.
+        scenes: Folder in which rendered scenes are kept.
+        count: How many scenes.
+    """
+    kind = KINDS[model]
+    numbers = range(cache.HELD_OUT, cache.HELD_OUT + count)
+    maps = kind.shown(cache.load(scenes, numbers, (kind.label,))[kind.label])
+    texts = [drawing.caption(*drawing.scene(n), n).text for n in numbers]
+    layouts = gligen_layouts.load(scenes, numbers)
+    found: dict[str, scores.Share] = {}
+    for name, asked in (("guided", maps), ("free", None)):
+        seen = read(judge, drawn(base, texts, asked))
+        shares = gligen_measure.placed(seen, layouts)
+        found |= {f"{name}: {what}": value for what, value in shares.items()}
+    return found
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure with the map and without."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
@@ -63,19 +88,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         fresh = given.runs / model / "export" if given.runs else None
         return fresh if fresh is not None and fresh.is_dir() else resolve(model)
 
-    followed = KINDS[given.id]
     scenes = (given.runs or Path("runs")) / "cache" / "primitives"
-    numbers = range(cache.HELD_OUT, cache.HELD_OUT + given.count)
-    maps = followed.shown(cache.load(scenes, numbers, (followed.label,))[followed.label])
-    texts = [drawing.caption(*drawing.scene(n), n).text for n in numbers]
-    layouts = gligen_layouts.load(scenes, numbers)
     base = load_model(folder("sd-tiny"), controlnet=folder(given.id))
     judge = JudgeNet.load(folder("judge-tiny"))
-    rows: dict[str, object] = {}
-    for name, asked in (("guided", maps), ("free", None)):
-        seen = read(judge, drawn(base, texts, asked))
-        for what, value in gligen_measure.placed(seen, layouts).items():
-            rows[f"{name}: {what}"] = scores.row(value)
+    found = followed(given.id, base, judge, scenes, given.count)
+    rows = {name: scores.row(value) for name, value in found.items()}
     sys.stdout.write(json.dumps(rows, indent=2) + "\n")
     return 0
 
