@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from compose_benchmarks.items import Item
 from compose_benchmarks.runner.execute import Run
-from compose_benchmarks.runner.files import read
+from compose_benchmarks.runner.files import read, read_beside
 from compose_benchmarks.suite import Suite
 from compose_core.errors import ComposeError
 from compose_metrics.pictures import as_saved
@@ -32,11 +32,13 @@ class Part:
         keys: Numbers of their items.
         pictures: (B, 3, H, W) in [-1, 1], as saved.
         items: Their items.
+        beside: For each, what stands beside it: by name (3, H, W) in [-1, 1], as saved.
     """
 
     keys: list[int]
     pictures: Tensor
     items: tuple[Item, ...]
+    beside: tuple[Mapping[str, Tensor], ...] = ()
 
     @property
     def texts(self) -> list[str]:
@@ -54,6 +56,8 @@ class Gallery:
         pictures: (N, 3, H, W) uint8.
         eyes: The networks that look.
         skipped: Messages on pictures that were left out.
+        beside: For each picture, those beside it: by name (3, H, W) uint8; empty where the method
+            makes none, or the suite does not keep them.
     """
 
     suite: Suite
@@ -61,13 +65,18 @@ class Gallery:
     pictures: Tensor
     eyes: Eyes
     skipped: tuple[str, ...] = ()
+    beside: tuple[Mapping[str, Tensor], ...] = ()
 
     def parts(self, size: int = BATCH) -> Iterator[Part]:
         """The pictures in batches."""
         for start in range(0, len(self.items), size):
             some = self.items[start : start + size]
             keys = [item.number for item in some]
-            yield Part(keys, as_saved(self.pictures[start : start + size]), some)
+            others = tuple(
+                {name: as_saved(picture[None])[0] for name, picture in one.items()}
+                for one in self.beside[start : start + size]
+            )
+            yield Part(keys, as_saved(self.pictures[start : start + size]), some, others)
 
 
 def collect(run: Run, eyes: Eyes, *, skip_unreadable: bool = False) -> Gallery:
@@ -83,10 +92,13 @@ def collect(run: Run, eyes: Eyes, *, skip_unreadable: bool = False) -> Gallery:
     """
     items: list[Item] = []
     pictures: list[Tensor] = []
+    beside: list[Mapping[str, Tensor]] = []
     bad: list[str] = []
     for item in run.items:
         try:
-            pictures.append(read(run.folder, run.spec, item))
+            picture = read(run.folder, run.spec, item)
+            beside.append(read_beside(run.folder, run.spec, item, run.beside(item.number)))
+            pictures.append(picture)
             items.append(item)
         except ComposeError as error:
             bad.append(_line(error))
@@ -104,6 +116,7 @@ def collect(run: Run, eyes: Eyes, *, skip_unreadable: bool = False) -> Gallery:
         pictures=stack(pictures),
         eyes=eyes,
         skipped=tuple(bad),
+        beside=tuple(beside),
     )
 
 

@@ -47,6 +47,7 @@ __all__ = [
     "numeracy",
     "objects",
     "placed",
+    "references",
     "relation",
     "similarity",
     "spatial",
@@ -143,10 +144,18 @@ def features(gallery: Gallery) -> list[Result]:
     seen = FeatureMetrics(FID(gallery.eyes.clip), KID(gallery.eyes.clip))
     for part in gallery.parts():
         seen.update(part.pictures, keys=part.keys)
-    count = max(REFERENCE * len(gallery.items), LEAST_REFERENCE)
-    for pictures in _renders(gallery, count):
+    for pictures in references(gallery, len(gallery.items)):
         seen.update(reference=pictures)
     return list(seen.compute().values())
+
+
+def references(gallery: Gallery, generated: int, batch: int = 64) -> Iterator[Tensor]:
+    """Renders (B, 3, H, W) uint8 of scenes that are no items, for so many generated pictures."""
+    count = max(REFERENCE * generated, LEAST_REFERENCE)
+    drawn = gallery.suite.scenes(count, gallery.suite.start + REFERENCE_FROM)
+    for start in range(0, count, batch):
+        shown = picture(stack(drawn[start : start + batch]), (SIDE, SIDE))
+        yield (shown * 255).round().to(torch.uint8)
 
 
 def clarity(gallery: Gallery) -> list[Result]:
@@ -219,11 +228,3 @@ def _world(items: Sequence[Item]) -> World:
 
 def _labels(items: Sequence[Item]) -> Labels:
     return labels(_world(items), (SIDE, SIDE))
-
-
-def _renders(gallery: Gallery, count: int, batch: int = 64) -> Iterator[Tensor]:
-    """Renders (B, 3, H, W) uint8 of scenes that are no items."""
-    drawn = gallery.suite.scenes(count, gallery.suite.start + REFERENCE_FROM)
-    for start in range(0, count, batch):
-        shown = picture(stack(drawn[start : start + batch]), (SIDE, SIDE))
-        yield (shown * 255).round().to(torch.uint8)

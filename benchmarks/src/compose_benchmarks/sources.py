@@ -64,13 +64,24 @@ def scoring(suite: Suite) -> str:
     """sha256 over the code that decides the scores of a suite.
 
     That is all of `compose_metrics` and of `compose_worlds` (which renders reference sets and
-    labels), the scorers and suites here, and the packages that scorers of others come from.
+    labels), the scorers and suites here, and the packages that scorers of others come from. The
+    suites in a folder of their own count for themselves alone.
     """
     functions = (suite.choose, suite.write, *suite.scorers)
     functions += () if suite.invent is None else (suite.invent,)
+    homes = {str(one.__module__) for one in functions}
     tops = {"compose_metrics", "compose_worlds"}
-    tops |= {str(one.__module__).partition(".")[0] for one in functions}
-    suites = [path.relative_to(_HERE).as_posix() for path in _HERE.glob("suites/*.py")]
+    tops |= {home.partition(".")[0] for home in homes}
+    apart = {home.split(".")[2] for home in homes if home.startswith(f"{_OWN}.suites.")}
+    folders = [
+        "suites",
+        *(f"suites/{name}" for name in apart if (_HERE / "suites" / name).is_dir()),
+    ]
+    suites = [
+        path.relative_to(_HERE).as_posix()
+        for folder in sorted(folders)
+        for path in _HERE.glob(f"{folder}/*.py")
+    ]
     return _digest(_own((*_SCORING, *suites)) | _followed(tops - {"compose_core"}))
 
 

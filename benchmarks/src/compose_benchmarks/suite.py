@@ -107,6 +107,7 @@ class Suite:
         n: Pictures of a full run.
         quick: Pictures of a quick one.
         minimum: Fewest pictures that its metrics are defined on.
+        beside: Whether pictures beside the one that was asked for are kept, and looked at.
     """
 
     name: str
@@ -122,6 +123,7 @@ class Suite:
     n: int = 256
     quick: int = 8
     minimum: int = 2
+    beside: bool = False
 
     def items(self, n: int) -> tuple[Item, ...]:
         """The first `n` items; the same for every `n`, as far as they go.

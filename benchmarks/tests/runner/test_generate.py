@@ -59,7 +59,7 @@ def test_no_call_has_more_rows_than_the_largest_batch(job, toy, most):
     model.network.register_forward_pre_hook(lambda _, given: rows.append(given[0].shape[0]))
     walk = sampler("ddim", model, 2)
     options = {"walk": walk, "guidance": 5.0, "device": "cpu"}
-    _, cost = draw(model, run.method(), run.items, max_batch=most, **options)
+    _, cost, _ = draw(model, run.method(), run.items, max_batch=most, **options)
     assert max(rows) == most
     assert (cost.evaluations, cost.calls) == (sum(rows), len(rows))
 

@@ -135,7 +135,9 @@ class Run:
 
     def whole(self, group: range) -> bool:
         """Whether all files of a group are whole."""
-        return all(self.done(i) for i in group)
+        note = cost_of(self, group)
+        beside = 0 if note is None else note.beside
+        return all(self.done(i, beside) for i in group)
 
     def together(self, group: range) -> bool:
         """Whether the files of a group were made in one batch of just these items.
@@ -145,9 +147,16 @@ class Run:
         note = cost_of(self, group)
         return note is not None and note.items == len(group)
 
-    def done(self, number: int) -> bool:
-        """Whether the file of an item is whole."""
-        return finished(self.folder, self.spec, self.items[number])
+    def done(self, number: int, beside: int = 0) -> bool:
+        """Whether the file of an item is whole, and as many beside it."""
+        return finished(self.folder, self.spec, self.items[number], beside)
+
+    def beside(self, number: int) -> int:
+        """How many pictures stand beside that of an item, as its group noted."""
+        size = self.spec.micro_batch
+        start = number // size * size
+        note = cost_of(self, range(start, min(start + size, len(self.items))))
+        return 0 if note is None else note.beside
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -313,7 +322,7 @@ def _made(run: Run, missing: list[range], share: Share) -> Iterator[range]:
         method = run.method()
         for group in missing:
             some = [run.items[i] for i in group]
-            pictures, cost = draw(
+            made = draw(
                 model,
                 method,
                 some,
@@ -321,14 +330,15 @@ def _made(run: Run, missing: list[range], share: Share) -> Iterator[range]:
                 guidance=run.spec.guidance,
                 device=device,
                 max_batch=run.spec.max_batch,
+                beside=run.suite.beside,
             )
             if not run.together(group):  # no note holds until all of these files are there
                 _cost_path(run, group).unlink(missing_ok=True)
             keep = run.together(group)
-            for item, picture in zip(some, pictures, strict=True):
-                if not (keep and run.done(item.number)):
-                    write(run.folder, run.spec, item, picture)
-            _write_json(_cost_path(run, group), asdict(cost))
+            for item, picture, others in zip(some, made.pictures, made.beside, strict=True):
+                if not (keep and run.done(item.number, len(others))):
+                    write(run.folder, run.spec, item, picture, others)
+            _write_json(_cost_path(run, group), asdict(made.cost))
             yield group
     finally:
         torch.set_num_threads(before)

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, NamedTuple, final
 
 import torch
 from torch import Tensor
@@ -22,7 +22,7 @@ from compose_core.sampler import DDIM, Euler, Heun, Sampler
 if TYPE_CHECKING:
     from compose_core.backbones import Model
 
-__all__ = ["Cost", "Counting", "draw", "sampler"]
+__all__ = ["Cost", "Counting", "Drawn", "draw", "sampler"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +35,7 @@ class Cost:
         evaluations: Rows that networks were asked about: the function evaluations of all items.
         calls: Calls of networks.
         peak_bytes: Most memory in use: of the GPU, or of the process.
+        beside: Pictures beside each of them that were kept.
     """
 
     items: int
@@ -42,6 +43,7 @@ class Cost:
     evaluations: int
     calls: int
     peak_bytes: int
+    beside: int = 0
 
     @classmethod
     def from_json(cls, found: object) -> Cost:
@@ -57,15 +59,33 @@ class Cost:
                 "evaluations": int(evaluations),
                 "calls": int(calls),
                 "peak_bytes": int(peak_bytes),
-            } if min(items, evaluations, calls, peak_bytes) >= 0 and 0 <= seconds < math.inf:
+                "beside": int(beside),
+            } if (
+                min(items, evaluations, calls, peak_bytes, beside) >= 0 and 0 <= seconds < math.inf
+            ):
                 return cls(
                     items=items,
                     seconds=seconds,
                     evaluations=evaluations,
                     calls=calls,
                     peak_bytes=peak_bytes,
+                    beside=beside,
                 )
         raise ValueError("no note of a cost")
+
+
+class Drawn(NamedTuple):
+    """What became of a group.
+
+    Attributes:
+        pictures: (B, 3, H, W) uint8 on the CPU, rounded as `compose run` rounds them.
+        cost: What they took.
+        beside: For each item the pictures (3, H, W) beside it, by name, if they were asked for.
+    """
+
+    pictures: Tensor
+    cost: Cost
+    beside: tuple[dict[str, Tensor], ...]
 
 
 @final
@@ -105,7 +125,8 @@ def draw(
     guidance: float,
     device: str,
     max_batch: int,
-) -> tuple[Tensor, Cost]:
+    beside: bool = False,
+) -> Drawn:
     """Make the pictures of a group of items.
 
     Args:
@@ -116,13 +137,11 @@ def draw(
         guidance: Scale of classifier-free guidance.
         device: Where to compute.
         max_batch: The most rows of one network call.
-
-    Returns:
-        Pictures (B, 3, H, W) uint8 on the CPU, rounded as `compose run` rounds them, and what
-        they took.
+        beside: Whether pictures beside the one that was asked for are decoded, too; see
+            `Plan.beside`.
 
     Raises:
-        UsageError: The scenes have different sizes.
+        UsageError: The scenes have different sizes, or not as many pictures beside each.
     """
     start = time.perf_counter()
     if device.startswith("cuda"):
@@ -143,16 +162,17 @@ def draw(
     together = Lockstep([plan.denoiser for plan in plans])
     x_0 = walk.sample(together, x_t, generator=dice, evaluator=counting)
     seen = torch.cat([plan.picture.observe(x) for plan, x in _rows(plans, x_0)])
-    pictures = model.codec.decode(seen, wrap=wrap)
-    levels = ((pictures.float() / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8).cpu()
+    levels = _as_bytes(model.codec.decode(seen, wrap=wrap))
+    others = [_beside(plan, x, model) if beside else {} for plan, x in _rows(plans, x_0)]
     cost = Cost(
         items=len(items),
         seconds=time.perf_counter() - start,
         evaluations=counting.rows,
         calls=counting.calls,
         peak_bytes=peak_bytes(device),
+        beside=_one_count(others),
     )
-    return levels, cost
+    return Drawn(levels, cost, tuple(others))
 
 
 def peak_bytes(device: str) -> int:
@@ -165,6 +185,29 @@ def peak_bytes(device: str) -> int:
 
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def _beside(plan: Plan, x: Tensor, model: Model) -> dict[str, Tensor]:
+    """The pictures (3, H, W) uint8 beside that of a sample (1, ...)."""
+    return {
+        name: _as_bytes(model.codec.decode(one.view.observe(x), wrap=plan.wrap))[0]
+        for name, one in plan.beside.items()
+    }
+
+
+def _as_bytes(pictures: Tensor) -> Tensor:
+    return ((pictures.float() / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8).cpu()
+
+
+def _one_count(others: Sequence[dict[str, Tensor]]) -> int:
+    counts = {len(some) for some in others}
+    if len(counts) != 1:
+        raise UsageError(
+            "scenes of one batch must have as many pictures beside each",
+            got=sorted(counts),
+            remedy="use --micro-batch 1",
+        )
+    return counts.pop()
 
 
 def _rows(plans: Sequence[Plan], x: Tensor) -> Iterable[tuple[Plan, Tensor]]:

@@ -147,22 +147,11 @@ class CGIMethod(Method):
             UsageError: The options do not fit the task.
             WeightsError: The ControlNet is missing, damaged, or made for another model.
         """
-        channels, *cells = latent_shape(scene, model)
-        size = (cells[0], cells[1])
-        space = Space(
-            size=size,
-            trained=model.sample_size,
-            wrap=(False, scene.wrap),
-            overlap=self.overlap,
-            weights=self.weights,
-            moving=self.shift,
-        )
-        task = self._task(scene, space)
-        made = self._composed(task, scene, model, space, guidance, device)
+        made = self.composition(scene, model, device=device, guidance=guidance)
         return Plan(
             denoiser=self._denoiser(made),
-            shape=(channels, *made.graph.spatial),
-            wrap=space.wrap,
+            shape=(model.channels, *made.graph.spatial),
+            wrap=(False, scene.wrap),
             warnings=tuple(
                 dict.fromkeys((*too_long(scene, model.text), *made.remarks, *doubled(scene)))
             ),
@@ -170,6 +159,26 @@ class CGIMethod(Method):
             beside=made.beside,
             start=made.start,
         )
+
+    def composition(
+        self, scene: Scene, model: Model, *, device: torch.device | str, guidance: float
+    ) -> Composition:
+        """The graph that a scene becomes, and what of it is shown; for other rules over it.
+
+        Raises:
+            SceneError, UsageError, WeightsError: As `plan`.
+        """
+        _, height, width = latent_shape(scene, model)
+        space = Space(
+            size=(height, width),
+            trained=model.sample_size,
+            wrap=(False, scene.wrap),
+            overlap=self.overlap,
+            weights=self.weights,
+            moving=self.shift,
+        )
+        task = self._task(scene, space)
+        return self._composed(task, scene, model, space, guidance, device)
 
     def _task(self, scene: Scene, space: Space) -> Task:
         if self.task != "auto":

@@ -1,0 +1,1 @@
+"""Suites of compositional generative inference: panoramas, layered scenes, details."""

@@ -1,0 +1,163 @@
+"""Metrics of pictures that were drawn in layers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import final
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from compose_benchmarks.judges import Clip, Judge
+from compose_metrics.metric import Keys, PerSample
+from compose_metrics.pictures import sizes, taken
+from compose_metrics.result import Source
+from compose_worlds.judge import Found, overlap
+
+__all__ = ["BackgroundKept", "Emptiness", "Ground", "Likeness", "Same"]
+
+Box = tuple[float, float, float, float]
+"""x0, y0, x1, y1 in fractions of the picture."""
+
+
+@final
+class BackgroundKept(PerSample):
+    """How much the background of a picture differs from the background by itself.
+
+    The mean absolute difference where the object is not, in levels of 255.
+    """
+
+    id = "background-change"
+    unit = "levels"
+    higher_is_better = False
+
+    def update(
+        self, pictures: Tensor, grounds: Tensor, outside: Tensor, *, keys: Keys = None
+    ) -> None:
+        """Take pictures and backgrounds (B, 3, H, W) in [-1, 1], and where to look (B, H, W)."""
+        pictures, grounds = taken(pictures), taken(grounds, "the backgrounds")
+        moved = (pictures - grounds).abs().mean(1).double() * 127.5
+        value = (moved * outside).sum((1, 2)) / outside.sum((1, 2)).clamp_min(1)
+        self.add(keys, value=value, size=sizes(pictures))
+
+
+class _Judged(PerSample):
+    """A metric that looks through the judge."""
+
+    name: str
+
+    def __init__(self, judge: Judge) -> None:
+        super().__init__()
+        self.judge = judge
+        self.id = judge.source.metric(self.name)
+
+    def extractor_source(self) -> Source:
+        """The judge."""
+        return self.judge.source
+
+
+@final
+class Emptiness(_Judged):
+    """Share of the backgrounds in which the judge sees no object."""
+
+    name = "empty"
+
+    def update(self, grounds: Tensor, *, keys: Keys = None) -> None:
+        """Take backgrounds (B, 3, H, W) in [-1, 1]."""
+        looks = self.judge.look(taken(grounds))
+        self.add(keys, value=torch.tensor([float(not look.found) for look in looks]).double())
+
+
+@final
+class Same(_Judged):
+    """Share of pictures whose object is of the shape and colour that it has by itself.
+
+    In each, the object is the one that overlaps its box most.
+    """
+
+    name = "same-object"
+
+    def update(
+        self, pictures: Tensor, alone: Tensor, boxes: Sequence[Box], *, keys: Keys = None
+    ) -> None:
+        """Take pictures, and objects by themselves, (B, 3, H, W) in [-1, 1], with boxes."""
+        first, second = self.judge.look(taken(pictures)), self.judge.look(taken(alone))
+        kinds = [
+            [_kind(list(look.found), box) for look, box in zip(looks, boxes, strict=True)]
+            for looks in (first, second)
+        ]
+        value = [float(a is not None and a == b) for a, b in zip(*kinds, strict=True)]
+        self.add(keys, value=torch.tensor(value, dtype=torch.float64))
+
+
+def _kind(found: Sequence[Found], box: Box) -> tuple[str, str] | None:
+    best = max(found, key=lambda one: overlap(one.box, box), default=None)
+    if best is None or overlap(best.box, box) == 0:
+        return None
+    return best.shape, best.color
+
+
+class _Compared(PerSample):
+    """A metric that looks through CLIP."""
+
+    name: str
+
+    def __init__(self, clip: Clip) -> None:
+        super().__init__()
+        self.clip = clip
+        self.id = clip.source.metric(self.name)
+
+    def extractor_source(self) -> Source:
+        """The towers."""
+        return self.clip.source
+
+
+@final
+class Likeness(_Compared):
+    """Mean cosine between the object in a picture and the object by itself, cut at its box."""
+
+    name = "object-likeness"
+
+    def update(
+        self, pictures: Tensor, alone: Tensor, boxes: Sequence[Box], *, keys: Keys = None
+    ) -> None:
+        """Take pictures, and objects by themselves, (B, 3, H, W) in [-1, 1], with boxes."""
+        cosines = [
+            F.cosine_similarity(
+                *self.clip.encode_pictures(_cut(torch.stack(pair), box)).double(), 0
+            )
+            for *pair, box in zip(taken(pictures), taken(alone), boxes, strict=True)
+        ]
+        self.add(keys, value=torch.stack(cosines))
+
+
+@final
+class Ground(_Compared):
+    """Share of backgrounds that are read as their place, of all places that there are.
+
+    Args:
+        clip: Looks and reads.
+        known: The words for every place.
+    """
+
+    name = "background-place"
+
+    def __init__(self, clip: Clip, known: Sequence[str]) -> None:
+        super().__init__(clip)
+        self.known = tuple(known)
+
+    def update(self, grounds: Tensor, told: Sequence[str], *, keys: Keys = None) -> None:
+        """Take backgrounds (B, 3, H, W) in [-1, 1], and the words for each."""
+        seen = F.normalize(self.clip.encode_pictures(taken(grounds)), dim=-1)
+        read = F.normalize(self.clip.encode_texts(self.known).embeddings, dim=-1)
+        wanted = torch.tensor([self.known.index(words) for words in told])
+        self.add(keys, value=((seen @ read.T).argmax(1) == wanted).double())
+
+
+def _cut(pictures: Tensor, box: Box) -> Tensor:
+    """The pixels that a box touches."""
+    height, width = pictures.shape[-2:]
+    x0, y0 = int(box[0] * width), int(box[1] * height)
+    x1, y1 = -int(-box[2] * width // 1), -int(-box[3] * height // 1)
+    return pictures[..., y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)]

@@ -1,0 +1,32 @@
+"""An object before a background: the picture, and both of them by themselves.
+
+The background is asked for empty, the object in its box. Pictures are judged as those of any
+method; of methods that also give the background and the object by themselves, these are looked at.
+"""
+
+from __future__ import annotations
+
+from compose_benchmarks import scorers
+from compose_benchmarks.suite import Suite
+from compose_benchmarks.suites import said
+from compose_benchmarks.suites.cgi import layers_seen
+from compose_worlds.primitives.draw import Taste
+
+SUITE = Suite(
+    name="cgi-scene",
+    summary="an object in its place, before a background that is whole behind it",
+    start=43_000_000,
+    taste=Taste(counts=(1.0, 0.0, 0.0, 0.0), sizes=0.0),
+    choose=said.each,
+    scorers=(
+        scorers.placed,
+        scorers.objects,
+        scorers.clip,
+        scorers.features,
+        layers_seen.borders,
+        layers_seen.backgrounds,
+        layers_seen.identity,
+    ),
+    primary="placed@tiny-v1",
+    beside=True,
+)
