@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import duel_pages
+import sweep_pages
 from plots import DARK, LIGHT, Dot, dots, short
 from records import RESULTS, Standing, name, standings, strip_name
 from tables import Cell, Head, table
@@ -53,6 +54,7 @@ def pages(folder: Path = RESULTS) -> dict[str, str | bytes]:
         found[f"leaderboards/{one.suite}.md"] = WIDE + "\n".join(_suite(one))
         found |= _plots(one)
         found |= duel_pages.figures(one)
+        found |= sweep_pages.figures(one)
         found |= _downloads(one)
         for row in one.main.rows:
             strip = one.strip(row.record)
@@ -134,6 +136,7 @@ def _suite(one: Standing) -> Iterator[str]:
             yield f"## {title}\n"
         yield _table(board, columns, f"{one.suite}: {title or 'results'}")
     yield from duel_pages.section(one)
+    yield from sweep_pages.section(one)
     links = [f"[{kind.upper()}](data/{one.suite}.{kind})" for kind in ("json", "csv")]
     if one.items is not None:
         links.append(f"[every scene, prompt and seed](data/{one.suite}-items.json)")
@@ -221,7 +224,11 @@ def _samples(one: Standing) -> Iterator[str]:
         return
     items = json.loads(one.items.read_text("utf-8"))["items"][:STRIP]
     yield "## Pictures\n\nThe same scenes and seeds, not chosen: the first of the suite.\n"
-    yield '<div class="pictures pairs">'
+    width, height = items[0]["scene"]["canvas"]
+    if width > height:
+        yield f'<div class="pictures pairs wide" style="--shape: {width / height:g}">'
+    else:
+        yield '<div class="pictures pairs">'
     for number, item in enumerate(items):
         words = escape(item["scene"]["prompt"])
         yield '<figure><div class="pair">'
