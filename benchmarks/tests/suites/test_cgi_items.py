@@ -88,4 +88,7 @@ def test_a_layered_scene_is_a_place_and_an_object():
         place, thing = item.scene.layers
         assert place.prompt.startswith("an empty") or place.prompt.startswith("empty")
         assert thing.prompt == item.scene.prompt and thing.z > place.z
+        cells = [side * 16 for side in thing.box]
+        assert all(cell == round(cell) for cell in cells) and 0 <= min(cells) <= max(cells) <= 16
+        assert min(cells[2] - cells[0], cells[3] - cells[1]) >= 9
     assert find("cgi-scene").beside

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from compose_benchmarks.promises import Placed
-from compose_benchmarks.suites.cgi.layers import BackgroundKept, Emptiness, Same
+from compose_benchmarks.suites.cgi.layers import BackgroundKept, Emptiness, Inside, Same
 from compose_benchmarks.suites.cgi.parts import PartPlaced
 from compose_benchmarks.suites.cgi.seams import Seams, jump
 from compose_benchmarks.suites.cgi.views_seen import ViewsKept
@@ -122,6 +122,18 @@ def test_an_object_is_the_same_if_its_kind_is():
     empty = Emptiness(Eye([], [ball]))
     empty.update(pictures[:2])
     assert empty.compute().value == 0.5
+
+
+def test_an_object_is_inside_if_nearly_all_of_its_box_is():
+    region, claim = (0.2, 0.2, 0.8, 0.8), Claim("sphere", "red")
+    looks = (
+        [found("sphere", "red", (0.3, 0.3, 0.85, 0.8))],
+        [found("sphere", "red", (0.5, 0.3, 1.0, 0.8))],
+        [found("cube", "red", (0.3, 0.3, 0.6, 0.6))],
+    )
+    metric = Inside(Eye(*looks))
+    metric.update(torch.zeros(3, 3, 8, 8), [claim] * 3, [region] * 3)
+    assert metric.compute().per_sample.tolist() == [1.0, 0.0, 0.0]
 
 
 def test_a_part_is_there_if_kind_and_place_are_right():

@@ -1,9 +1,10 @@
 """Cube maps: every cell where it should be, every edge closed."""
 
+import numpy as np
 import pytest
 import torch
 
-from compose_cgi.cube import FACES, cube_views
+from compose_cgi.cube import FACES, around, cube_views, face
 from compose_cgi.graph import Graph, Observation, Variable
 from compose_cgi.inference import Inference
 from compose_cgi.options import Options
@@ -65,6 +66,48 @@ def test_a_cube_is_a_graph_like_any_other():
     walk = DDIM(stable_diffusion_schedule().levels(3))
     found = walk.sample(Inference(graph, Options(kappa=0.3)), x)
     torch.testing.assert_close(found, walk.sample(one, x))
+
+
+def test_around_a_face_is_the_face_and_its_neighbours_beside_it():
+    places = direction().permute(3, 0, 1, 2)[None]
+    for name in FACES:
+        view = around(name, N, 2)
+        inner = view.cells[2:-2, 2:-2]
+        assert torch.equal(inner, face(name, N).cells)
+        assert torch.equal(around(name, N, 0).cells, inner)
+        seen = view.observe(places)[0]
+        for row in (seen[:, 2:-2], seen[:, :, 2:-2]):  # the cross without its corners
+            for axis in (1, 2):
+                assert float(row.diff(dim=axis).norm(dim=0).max()) < 2 / N + 1e-6, name
+    with pytest.raises(UsageError, match="next face"):
+        around("up", N, N + 1)
+
+
+def test_six_pictures_close_to_a_cube(folders):
+    from compose_cgi.pipeline import CGIPipeline
+
+    pipe = CGIPipeline.from_pretrained(folders["base"])
+    pipe.set_progress_bar_config(disable=True)
+    given = {"num_inference_steps": 2, "side": 32}
+
+    def made(prompts, **more):
+        dice = torch.Generator().manual_seed(0)
+        return pipe.cube(prompts, generator=dice, **given, **more)
+
+    one = made("grass", output_type="pt")
+    assert list(one) == list(FACES)
+    assert {tuple(x.shape) for x in one.values()} == {(1, 3, 32, 32)}
+    same = made(["grass"] * 6)
+    assert same["up"][0].size == (32, 32)
+    shown = (one["up"][0] * 255).round().permute(1, 2, 0).byte().numpy()
+    assert abs(np.asarray(same["up"][0]).astype(int) - shown.astype(int)).max() <= 1
+    other = made(["sky" if name == "up" else "grass" for name in FACES], output_type="np")
+    assert other["up"].shape == (1, 32, 32, 3)
+    assert abs(other["up"][0] - one["up"][0].permute(1, 2, 0).numpy()).max() > 0.01
+    latent = made("grass", output_type="latent")
+    assert latent["front"].shape == (1, 4, 8, 8)
+    with pytest.raises(UsageError, match="one for each of front"):
+        made(["grass"] * 5)
 
 
 @pytest.mark.parametrize("n", [0, 5])

@@ -14,7 +14,7 @@ from torch import Tensor
 from compose_cgi.views import Pick
 from compose_core.errors import UsageError
 
-__all__ = ["FACES", "cube_views", "face"]
+__all__ = ["FACES", "around", "cube_views", "face"]
 
 FACES = ("front", "right", "back", "left", "up", "down")
 
@@ -60,18 +60,40 @@ def face(name: str, n: int) -> Pick:
     return Pick(torch.arange(first, first + n * n).reshape(n, n), (6, n, n))
 
 
+def around(name: str, n: int, margin: int) -> Pick:
+    """One face with what lies around it, `n + 2 margin` cells wide: for decoding without seams.
+
+    The neighbours are folded flat into its plane. At the corners, where three faces meet, there is
+    no plane: cells there are repeated.
+
+    Raises:
+        UsageError: The margin is negative, or reaches over the neighbours.
+    """
+    if not 0 <= margin <= n:
+        raise UsageError("a margin ends on the next face", got=margin, expected=f"0 to {n}")
+    steps = (torch.arange(-margin, n + margin, dtype=torch.float64) + 0.5) / n * 2 - 1
+    rows, columns = torch.meshgrid(-steps, steps, indexing="ij")
+    return Pick(_cells(_fold(FACES.index(name), columns, rows), n), (6, n, n))
+
+
 def _folded(number: int, n: int, *, across: bool, below: bool = False) -> Pick:
     """A square centred on an edge of a face: its right one, else its upper or lower one."""
     steps = (torch.arange(n, dtype=torch.float64) + 0.5) / n * 2 - 1
     rows, columns = torch.meshgrid(-steps, steps, indexing="ij")
     shift = -1.0 if below else 1.0
     a, b = (columns + 1, rows) if across else (columns, rows + shift)
+    return Pick(_cells(_fold(number, a, b), n), (6, n, n))
+
+
+def _fold(number: int, a: Tensor, b: Tensor) -> Tensor:
+    """Points (..., 3) on the cube that lie at a, b in the plane of a face, +-1 being its edges.
+
+    What reaches over an edge is folded back along the depth of the face.
+    """
     middle, right, up = _FRAMES[number]
-    over = (a - 1).clamp_min(0) if across else (b.abs() - 1).clamp_min(0)
+    over = torch.maximum(a.abs(), b.abs()).sub(1).clamp_min(0)
     flat_a, flat_b = a.clamp(-1, 1), b.clamp(-1, 1)
-    # What reaches over the edge is folded back along the depth of the first face.
-    at = (1 - over)[..., None] * middle + flat_a[..., None] * right + flat_b[..., None] * up
-    return Pick(_cells(at, n), (6, n, n))
+    return (1 - over)[..., None] * middle + flat_a[..., None] * right + flat_b[..., None] * up
 
 
 def _cells(at: Tensor, n: int) -> Tensor:

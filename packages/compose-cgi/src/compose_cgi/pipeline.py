@@ -8,7 +8,7 @@ layers = pipe(load_scene("background-and-object.toml")).beside
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, cast, final
 
 import torch
 from torch import Tensor
@@ -17,6 +17,7 @@ from compose_cgi.graph import Graph
 from compose_cgi.inference import Inference
 from compose_cgi.method import CGIMethod
 from compose_cgi.options import Options
+from compose_cgi.tasks import surround
 from compose_cgi.voices import Voices
 from compose_core.errors import UsageError
 from compose_core.method import Beside, Method, Plan
@@ -25,7 +26,13 @@ from compose_core.pipeline import ComposePipeline, ComposePipelineOutput
 from compose_core.scene import Scene, build
 from compose_core.views import View
 
+if TYPE_CHECKING:
+    from PIL import Image
+
 __all__ = ["CGIPipeline"]
+
+MARGIN = 4
+"""Cells around each face of a cube that it is decoded with."""
 
 
 @final
@@ -97,6 +104,45 @@ class CGIPipeline(ComposePipeline):
         how = how.saying(given[0] if len(given) == 1 else tuple(given), blend=blend)
         return super().__call__(build(scene), method=how, **options)
 
+    def cube(
+        self,
+        prompts: str | Sequence[str],
+        *,
+        side: int | None = None,
+        negative: str = "",
+        guidance_scale: float = 5.0,
+        options: Options | None = None,
+        **more: Any,
+    ) -> dict[str, Any]:
+        """Make what surrounds a place: six pictures that close to a cube, seen from inside.
+
+        Args:
+            prompts: One, or one for each of `compose_cgi.cube.FACES`.
+            side: Of a face in pixels; default what the model was trained on.
+            negative: What it should not become.
+            guidance_scale: 1 asks no unconditional question.
+            options: How the graph is solved.
+            **more: The other arguments of `infer`.
+
+        Returns:
+            Pictures by the name of their face.
+
+        Raises:
+            UsageError: The number of prompts is neither one nor six, or a side has odd cells.
+        """
+        factor = self.model.codec.factor
+        n = self.model.sample_size[0] if side is None else side // factor
+        margin = min(MARGIN, n)
+        made = surround.from_prompts(
+            self.voices(guidance_scale), n, prompts, negative, margin=margin
+        )
+        views = {name: one.view for name, one in made.beside.items()}
+        more["return_dict"] = True
+        out = self.infer(made.graph, made.picture, beside=views, options=options, **more)
+        beside = cast("dict[str, Any]", cast(ComposePipelineOutput, out).beside)
+        scale = 1 if more.get("output_type") == "latent" else factor
+        return {name: _inner(found, margin * scale) for name, found in beside.items()}
+
     def voices(self, guidance_scale: float = 5.0) -> Voices:
         """The model under prompts, for observations of a graph of your own.
 
@@ -166,6 +212,20 @@ class _Planned(Method):
     def plan(self, scene: Scene, model: Any, **rest: Any) -> Plan:
         """The plan."""
         return self.made
+
+
+def _inner(pictures: Any, margin: int) -> Any:
+    """Pictures, in any form, without what lies around them."""
+    if isinstance(pictures, list):
+        cut = (margin, margin)
+        return [
+            p.crop((*cut, p.width - margin, p.height - margin))
+            for p in cast("list[Image.Image]", pictures)
+        ]
+    inside = slice(margin, -margin or None)
+    if isinstance(pictures, Tensor):
+        return pictures[..., inside, inside]
+    return pictures[:, inside, inside]
 
 
 def _own(method: str | Method) -> str | Method:

@@ -14,11 +14,15 @@ from compose_metrics.metric import Keys, PerSample
 from compose_metrics.pictures import sizes, taken
 from compose_metrics.result import Source
 from compose_worlds.judge import Found, overlap
+from compose_worlds.primitives.captions import Claim
 
-__all__ = ["BackgroundKept", "Emptiness", "Ground", "Likeness", "Same"]
+__all__ = ["BackgroundKept", "Emptiness", "Ground", "Inside", "Likeness", "Same"]
 
 Box = tuple[float, float, float, float]
 """x0, y0, x1, y1 in fractions of the picture."""
+
+MOSTLY = 0.85
+"""Least share of an object's box that lies in its region."""
 
 
 @final
@@ -55,6 +59,41 @@ class _Judged(PerSample):
     def extractor_source(self) -> Source:
         """The judge."""
         return self.judge.source
+
+
+@final
+class Inside(_Judged):
+    """Share of pictures in which the judge sees the object, nearly all of it in its region.
+
+    That is: one of its shape and colour of whose box at least `MOSTLY` lies there.
+    """
+
+    name = "inside"
+
+    def update(
+        self, pictures: Tensor, claims: Sequence[Claim], boxes: Sequence[Box], *, keys: Keys = None
+    ) -> None:
+        """Take pictures (B, 3, H, W) in [-1, 1], with what is asked for, and where."""
+        pictures = taken(pictures)
+        each = zip(self.judge.look(pictures), claims, boxes, strict=True)
+        value = [
+            float(
+                any(
+                    (found.shape, found.color) == (claim.shape, claim.color)
+                    and _within(found.box, box) >= MOSTLY
+                    for found in look.found
+                )
+            )
+            for look, claim, box in each
+        ]
+        self.add(keys, value=torch.tensor(value, dtype=torch.float64), size=sizes(pictures))
+
+
+def _within(box: Box, region: Box) -> float:
+    """Share of a box that lies in a region."""
+    width = max(0.0, min(box[2], region[2]) - max(box[0], region[0]))
+    height = max(0.0, min(box[3], region[3]) - max(box[1], region[1]))
+    return width * height / max((box[2] - box[0]) * (box[3] - box[1]), 1e-9)
 
 
 @final

@@ -1,6 +1,6 @@
 """Scorers of scenes that were drawn in layers: the picture against its background and its object.
 
-The layers of an item are its place, which is everywhere, and its object, which has a box.
+The layers of an item are its place, which is everywhere, and its object, whose box is its region.
 """
 
 from __future__ import annotations
@@ -13,11 +13,18 @@ from torch import Tensor
 
 from compose_benchmarks.gallery import Gallery
 from compose_benchmarks.items import GROUND, SIDE, Item
-from compose_benchmarks.suites.cgi.layers import BackgroundKept, Emptiness, Ground, Likeness, Same
+from compose_benchmarks.suites.cgi.layers import (
+    BackgroundKept,
+    Emptiness,
+    Ground,
+    Inside,
+    Likeness,
+    Same,
+)
 from compose_benchmarks.suites.cgi.seams import Seams
 from compose_metrics.result import Result
 
-__all__ = ["backgrounds", "borders", "identity"]
+__all__ = ["backgrounds", "borders", "identity", "inside"]
 
 CELL = 4
 """Pixels of a latent cell of sd-tiny."""
@@ -34,6 +41,15 @@ class _Pair(NamedTuple):
     grounds: Tensor
     objects: Tensor
     items: tuple[Item, ...]
+
+
+def inside(gallery: Gallery) -> list[Result]:
+    """Whether the object is seen in its region."""
+    metric = Inside(gallery.eyes.judge)
+    for part in gallery.parts():
+        claims = [item.caption.claims[0] for item in part.items]
+        metric.update(part.pictures, claims, [_box(one) for one in part.items], keys=part.keys)
+    return [metric.compute()]
 
 
 def borders(gallery: Gallery) -> list[Result]:
