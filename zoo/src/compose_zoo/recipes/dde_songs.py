@@ -12,9 +12,12 @@ from compose_core.train.order import derive
 from compose_worlds.stems import cache
 
 RATE = 4_000
-"""Samples in a second. The band's pitches lie below 1050 Hz and its cymbals reach down to 500 Hz,
-so half of this rate holds the music, as a telephone would; a window of 4 s is 16,384 samples, which
-a UNet of 3M parameters learns on two cores. At 22,050 Hz it would be 90,000."""
+"""Samples in a second.
+
+The band's pitches lie below 1050 Hz and its cymbals reach down to 500 Hz, so half of this rate
+holds the music, as a telephone would. A window of 4 s is then 16,384 samples, which a UNet of 3M
+parameters learns on two cores; at 22,050 Hz it would be 90,000.
+"""
 
 GAIN = 4.0
 """Stems have a standard deviation of 0.05; models hear them at 0.2, as those of the paper."""
