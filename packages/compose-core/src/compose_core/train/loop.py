@@ -103,7 +103,7 @@ class _Run:
         }
         self.parameters = list(self.names)
         self.processes.copy_first(self.parameters)
-        self.optimizer = _adamw(self.parameters, config)
+        self.optimizer = _adamw(self.names, config, task.rates)
         self.scaler = GradScaler(self.device.type, enabled=config.precision == "fp16")
         self.ema = EMA(self.modules, config.ema)
         self.step, self.position, self.saved = 0, 0, -1
@@ -166,7 +166,7 @@ class _Run:
     def _update(self, lr: float) -> dict[str, float]:
         """One optimiser step over all micro-batches."""
         for group in self.optimizer.param_groups:
-            group["lr"] = lr
+            group["lr"] = lr * group["rate"]
         self.optimizer.zero_grad(set_to_none=True)
         losses: list[Tensor] = []
         sums: dict[str, float] = {}
@@ -286,13 +286,19 @@ class _Run:
         self.random = {k.removeprefix(own): v for k, v in random if k.startswith(own)}
 
 
-def _adamw(parameters: list[Tensor], config: TrainConfig) -> torch.optim.AdamW:
+def _adamw(
+    names: Mapping[Tensor, str], config: TrainConfig, rates: Mapping[str, float]
+) -> torch.optim.AdamW:
     """AdamW that decays matrices and filters only: gains and biases have no scale to fight."""
-    groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    groups: dict[tuple[float, float], list[Tensor]] = {}
+    for parameter, name in names.items():
+        rate = rates.get(name.partition(".")[0], 1.0)
+        decay = config.weight_decay if parameter.ndim > 1 else 0.0
+        groups.setdefault((rate, decay), []).append(parameter)
+    filled = [
+        {"params": params, "weight_decay": decay, "rate": rate}
+        for (rate, decay), params in groups.items()
     ]
-    filled = [group for group in groups if group["params"]]
     return torch.optim.AdamW(filled, lr=config.lr, betas=config.betas, fused=True)
 
 

@@ -32,6 +32,11 @@ class Task(ABC):
         """The networks that are trained, averaged and saved, by name; frozen ones stay out."""
 
     @property
+    def rates(self) -> Mapping[str, float]:
+        """Learning rates of modules over that of the run; 1 for those that are not named."""
+        return {}
+
+    @property
     @abstractmethod
     def size(self) -> int:
         """The number of samples in one epoch."""
