@@ -50,6 +50,7 @@ class Walk:
         rho: How much steps crowd at low noise.
         churn: Total amount of fresh noise.
         w: Weight of guidance (Eq. 6); 0 for none.
+        method: `"heun"`, or `"euler"` with `N` evaluations and no churn.
     """
 
     steps: int = 50
@@ -58,6 +59,7 @@ class Walk:
     rho: float = 7.0
     churn: float = 0.0
     w: float = 0.0
+    method: Literal["heun", "euler"] = "heun"
 
 
 @final
