@@ -7,7 +7,6 @@ import torch
 
 from compose_benchmarks.items import SIDE, digest, look
 from compose_benchmarks.registry import find, suites
-from compose_benchmarks.suites.cgi import figure
 from compose_benchmarks.suites.cgi.wide import STRIDE, WIDTH
 from compose_cgi.method import CGIMethod
 from compose_core.backbones import load_model
@@ -78,7 +77,7 @@ def test_a_figure_is_a_head_on_a_body():
         }
         assert centres["head"][1] < centres["body"][1]
         assert abs(centres["head"][0] - centres["body"][0]) < 0.1
-        box = look(item.drawn, figure.CANVAS).boxes[0, item.objects.index(0)].tolist()
+        box = look(item.drawn).boxes[0, item.objects.index(0)].tolist()
         x, y = centres["head"]
         assert box[0] < x < box[2] and box[1] < y < box[3]
 

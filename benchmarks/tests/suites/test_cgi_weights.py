@@ -5,11 +5,12 @@ from dataclasses import replace
 import pytest
 import torch
 
+from compose_benchmarks import scorers
 from compose_benchmarks.gallery import Gallery
 from compose_benchmarks.items import GROUND, SIDE
 from compose_benchmarks.judges import Eyes
 from compose_benchmarks.registry import find
-from compose_benchmarks.suites.cgi import figure, figure_seen, layers_seen, wide_seen
+from compose_benchmarks.suites.cgi import figure_seen, layers_seen, wide_seen
 from compose_benchmarks.suites.cgi.layers import Emptiness, Ground
 from compose_core import zoo
 from compose_worlds.primitives.render import picture
@@ -42,9 +43,9 @@ def values(results):
 def test_renders_of_figures_have_both_parts(eyes):
     suite = find("cgi-figure")
     items = suite.items(N)
-    pictures = rendered([item.drawn for item in items], figure.CANVAS)
+    pictures = rendered([item.drawn for item in items], SIDE)
     gallery = Gallery(suite=suite, items=items, pictures=pictures, eyes=eyes)
-    found = values([*figure_seen.parts(gallery), *figure_seen.objects(gallery)])
+    found = values([*figure_seen.parts(gallery), *scorers.relation(gallery)])
     assert min(found["head@tiny-v1"], found["body@tiny-v1"]) >= 0.8, found
     assert found["relation@tiny-v1"] >= 0.8, found
     mixed = replace(gallery, pictures=pictures.roll(1, 0))

@@ -24,7 +24,7 @@ def taken_apart(made: Composition, *, together: bool = False) -> Composition:
 
     Of views that show the same cell the smaller lies in front; of equal ones those of even number
     lie in front of their neighbours. A view of several canvases, as that of the whole picture, has
-    no canvas to be pasted from and is left out.
+    no canvas to be pasted from and is left out. Canvases that started alike start alike again.
 
     Args:
         made: What is taken apart; its views show cells as they are.
@@ -52,7 +52,7 @@ def taken_apart(made: Composition, *, together: bool = False) -> Composition:
         wanted = made.picture.observe(numbers)[0, 0].round().long()
         picture = Pick(_pasted(wanted, seen), apart.spatial)
     beside = {name: Beside(view=apart.view_of(name)) for name in made.beside if name in seen}
-    start = _alike(len(seen)) if together else None
+    start = _alike(len(seen)) if together or made.start is not None else None
     return replace(made, graph=apart, picture=picture, beside=beside, start=start, shift=None)
 
 

@@ -6,8 +6,8 @@ wide as the picture is asked for by name, as the paper's crop is asked for a fac
 the judge sees the head where its keypoints are, in the colour and shape that were asked for; what
 the crop adds is seen against the same figure without it, `whole-alone`.
 
-The canvas is larger than the model was trained for, so that the crop is not too small for it; the
-judge, who knows pictures of one size, is shown it reduced to that.
+The whole is as large as the model was trained for, and the crop half as wide, as in the paper: on
+larger canvases the ControlNet is followed no more.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from compose_benchmarks.items import Item, look
+from compose_benchmarks import scorers
+from compose_benchmarks.items import Item
 from compose_benchmarks.suite import Promise, Source, Suite, boxes
 from compose_benchmarks.suites import said
 from compose_benchmarks.suites.cgi import figure_seen
@@ -27,10 +28,7 @@ from compose_worlds.primitives.captions import Claim
 from compose_worlds.primitives.draw import Taste
 from compose_worlds.primitives.world import Scene as Drawn
 
-__all__ = ["CANVAS", "SUITE", "choose", "write"]
-
-CANVAS = 96
-"""Width and height of the pictures in pixels."""
+__all__ = ["SUITE", "choose", "write"]
 
 
 def choose(source: int, drawn: Drawn, claims: tuple[Claim, ...]) -> Promise | None:
@@ -44,10 +42,9 @@ def write(number: int, source: Source) -> Sequence[Item]:
     """One figure: keypoints of both solids, and words for the head alone."""
     (made,) = boxes(number, source)
     files = Files()
-    seen = look(source.drawn, CANVAS)
     layers: list[Any] = []
     for index, layer in enumerate(made.scene.layers[1:]):
-        points = files.points(outermost(seen.visible[0, index]))
+        points = files.points(outermost(source.seen.visible[0, index]))
         head = made.objects[index] == 0
         words = layer.prompt if head else None
         layers.append(
@@ -61,9 +58,7 @@ def write(number: int, source: Source) -> Sequence[Item]:
                 }
             )
         )
-    scene: Scene = made.scene.model_copy(
-        update={"canvas": (CANVAS, CANVAS), "layers": tuple(layers)}
-    )
+    scene: Scene = made.scene.model_copy(update={"layers": tuple(layers)})
     return (replace(made, scene=scene.with_assets(files.assets())),)
 
 
@@ -76,9 +71,10 @@ SUITE = Suite(
     write=write,
     scorers=(
         figure_seen.parts,
-        figure_seen.objects,
-        figure_seen.clip,
-        figure_seen.features,
+        scorers.objects,
+        scorers.relation,
+        scorers.clip,
+        scorers.features,
     ),
     primary="head@tiny-v1",
 )
