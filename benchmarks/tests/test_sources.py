@@ -127,3 +127,23 @@ def test_how_scenes_are_written_and_invented_counts():
     assert sources.scoring(ordering)
     top = {str(one.__module__).partition(".")[0] for one in (ordering.write, ordering.invent)}
     assert top == {"compose_benchmarks"}
+
+
+def test_suites_in_a_folder_of_their_own_count_for_themselves_alone(tmp_path, monkeypatch):
+    copy = tmp_path / "compose_benchmarks"
+    shutil.copytree(sources._HERE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(sources, "_HERE", copy)
+    some = [find(name) for name in ("quality", "cgi-scene", "cgi-figure")]
+
+    def now():
+        sources.scoring.cache_clear()
+        return [sources.scoring(suite) for suite in some]
+
+    before = now()
+    path = copy / "suites" / "cgi" / "layers.py"
+    path.write_text(path.read_text() + "# other\n")
+    assert [a == b for a, b in zip(before, now(), strict=True)] == [True, False, False]
+    path = copy / "suites" / "said.py"
+    path.write_text(path.read_text() + "# other\n")
+    assert [a == b for a, b in zip(before, now(), strict=True)] == [False, False, False]
+    sources.scoring.cache_clear()
