@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CONTROL", "CGIMethod", "Merge", "Task"]
 
-CONTROL = "controlnet-tiny-depth"
+CONTROL = "controlnet-tiny-keypoints"
 """What leads figures of `sd-tiny`, the model that `compose run` takes by default."""
 
 Task = Literal["auto", "panorama", "scene", "figure"]
