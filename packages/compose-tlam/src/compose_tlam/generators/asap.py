@@ -127,11 +127,20 @@ def asap_paper() -> ASAP:
     return ASAP(96)
 
 
+class _Norm(nn.InstanceNorm2d):
+    """Instance norm; of a single cell, whose deviation from its mean is 0, it is the bias."""
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (torch's name)
+        if input.shape[-2:].numel() > 1:
+            return super().forward(input)
+        return input * 0 + self.bias[:, None, None]
+
+
 def _layer(inside: int, outside: int, stride: int) -> nn.Sequential:
     """Convolution, instance norm (whose mean makes a bias of the convolution useless), ReLU."""
     return nn.Sequential(
         nn.Conv2d(inside, outside, 3, stride=stride, padding=1, bias=False),
-        nn.InstanceNorm2d(outside, affine=True),
+        _Norm(outside, affine=True),
         nn.ReLU(),
     )
 

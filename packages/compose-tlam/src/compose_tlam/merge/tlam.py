@@ -185,7 +185,7 @@ class TLAM(Merger):
             missing=self.missing,
             noise=self.noise_channels,
             chunk=self.chunk,
-        )
+        ).to(self.position)
         place = len(self.labels)
         own = self.state_dict()
         for name, tensor in made.state_dict().items():
