@@ -11,7 +11,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING, ClassVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "GROUP",
     "Beside",
+    "Maker",
     "Method",
     "Plan",
     "by_name",
@@ -88,6 +90,54 @@ class Beside:
     alpha: Tensor | None = None
 
 
+class Maker(Protocol):
+    """Turns scenes into files for a method whose models are not diffusers' pictures.
+
+    Attributes:
+        suffix: Of the files, such as ".flac".
+    """
+
+    suffix: str
+
+    def model(self) -> str:
+        """The model that the scene is made with unless another one is asked for."""
+        ...
+
+    def load(self, folder: Path, device: str) -> None:
+        """Load a model, and refuse a scene that does not fit it.
+
+        Raises:
+            SceneError: The scene does not fit the model, or the memory.
+            WeightsError: The folder holds no model of this kind.
+        """
+        ...
+
+    def usual(self) -> tuple[int, float]:
+        """Steps and guidance of the loaded model unless others are asked for."""
+        ...
+
+    def make(
+        self, settings: Any, report: Callable[[str], None], tick: Callable[[int, int], None]
+    ) -> Any:
+        """Make one thing.
+
+        Args:
+            settings: A `compose_core.run.record.Settings`: seed, steps, guidance, `max_batch`.
+            report: Receives each warning as one line of text.
+            tick: Hears of every step: its number, from 1, and how many there are.
+        """
+        ...
+
+    def encode(self, made: Any, record: str) -> tuple[bytes, Mapping[str, bytes]]:
+        """The bytes of the file, which carry the record, and of files beside it, by name.
+
+        Args:
+            made: From `make`.
+            record: JSON text, from which it can be made again.
+        """
+        ...
+
+
 class Method(ABC):
     """A way to compose a scene. Instances hold options only, never the state of a run.
 
@@ -110,6 +160,11 @@ class Method(ABC):
         Records name them with their hashes, as they name the model.
         """
         return ()
+
+    @classmethod
+    def maker(cls, scene: Scene) -> Maker | None:
+        """Who makes files of this scene; None where `plan` and a pipeline of diffusers do."""
+        return None
 
     @abstractmethod
     def plan(

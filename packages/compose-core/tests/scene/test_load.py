@@ -178,7 +178,8 @@ def test_the_schema_names_every_key_and_refuses_others():
     found = schema()
     assert set(found["properties"]) == set(Scene.model_fields)
     assert found["additionalProperties"] is False
-    assert found["required"] == ["version", "canvas", "prompt", "layers"]
+    assert found["required"] == ["version", "prompt"]
+    assert found["oneOf"] == [{"required": ["canvas", "layers"]}, {"required": ["duration"]}]
     assert found["$defs"]["Layer"]["additionalProperties"] is False
     assert "fractions" in found["$defs"]["Layer"]["properties"]["box"]["description"]
     json.dumps(found)

@@ -12,7 +12,12 @@ from compose_core.cli import note, say
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     add = parser.add_argument
-    add("scene", metavar="SCENE", type=Path, help="a .toml or .json scene, or a .png made by run")
+    add(
+        "scene",
+        metavar="SCENE",
+        type=Path,
+        help="a .toml or .json scene, or a .png or .flac made by run",
+    )
     add("--method", metavar="M", help="see `compose methods` (default: regional)")
     add("--model", metavar="ID", help="model of the zoo or folder (default: sd-tiny)")
     add("--seed", metavar="N", type=int, help="seed of the first picture (default: the scene's)")
@@ -44,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
         "progress": not args.quiet,
         "warn": note,
     }
-    if args.scene.suffix.lower() == ".png":
+    if args.scene.suffix.lower() in (".png", ".flac"):
         return _again(args.scene, given, shared)
     from compose_core.scene import load_scene
 

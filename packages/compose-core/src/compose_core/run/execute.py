@@ -45,10 +45,10 @@ def run_scene(
     scene: Scene,
     *,
     method: str = METHOD,
-    model: str = MODEL,
+    model: str | None = None,
     seed: int | None = None,
-    steps: int = STEPS,
-    guidance: float = GUIDANCE,
+    steps: int | None = None,
+    guidance: float | None = None,
     num: int = 1,
     device: str | None = None,
     max_batch: int = MAX_BATCH,
@@ -69,10 +69,10 @@ def run_scene(
     Args:
         scene: what to make.
         method: name of the method, see ``compose methods``.
-        model: id of a model in the zoo, or a folder.
+        model: id of a model in the zoo, or a folder; None takes `MODEL`, or what the method says.
         seed: of the first picture; None takes the seed of the scene.
-        steps: number of sampler steps.
-        guidance: scale of classifier-free guidance; 1 means none.
+        steps: number of sampler steps; None takes `STEPS`, or what the method says.
+        guidance: scale of classifier-free guidance; 1 means none; None likewise.
         num: how many pictures.
         device: cpu, cuda, cuda:1, mps; None takes a GPU if there is one.
         max_batch: the most rows of one network call; lower it when memory runs out.
@@ -93,11 +93,42 @@ def run_scene(
         ComposeError: a result cannot be written.
     """
     seed = scene.seed if seed is None else seed
-    _check_settings(seed, steps, guidance, num, max_batch)
+    maker = find(method).maker(scene)
+    if maker is not None:
+        from compose_core.run.made import run_made  # which builds on this module
+
+        yield from run_made(
+            scene,
+            maker,
+            method=method,
+            model=model,
+            seed=seed,
+            steps=steps,
+            guidance=guidance,
+            num=num,
+            device=device,
+            max_batch=max_batch,
+            out=Path(out),
+            name=name,
+            strict=strict,
+            progress=progress,
+            report=reporter(warn, strict),
+        )
+        return
+    if scene.duration is not None:
+        raise SceneError(
+            f"the method {method!r} makes pictures, and the scene is a sound",
+            got=f"duration = {scene.duration}",
+            remedy="choose a method that makes sound, such as --method dde",
+        )
+    model = MODEL if model is None else model
+    steps = STEPS if steps is None else steps
+    guidance = GUIDANCE if guidance is None else guidance
+    check_settings(seed, steps, guidance, num, max_batch)
     goals = targets(Path(out), name, seed, num)
-    _spare_inputs(scene, goals, trace)
+    spare_inputs(scene, goals, trace)
     device = limits.check_device(device)
-    report = _reporter(warn, strict)
+    report = reporter(warn, strict)
     for line in check_method(scene, method, strict=strict):
         report(line)
     folder, weights = locate_model(model)
@@ -118,14 +149,19 @@ def run_scene(
         record = replace(first, settings=replace(settings, seed=seed + shift))
         picture, beside, log = _compute(pipeline, record, trace, report)
         places = _beside(target, list(beside))
-        _spare_inputs(scene, list(places.values()), trace=False)
+        spare_inputs(scene, list(places.values()), trace=False)
         pieces = {place: to_png(beside[name], record, name) for name, place in places.items()}
         _write(target, to_png(picture, record), log, pieces)
         yield target
 
 
-def describe(scene: Scene, settings: Settings, folder: Path, weights: str) -> Record:
-    """The record of a run here and now."""
+_UNKNOWN = -1
+
+
+def describe(
+    scene: Scene, settings: Settings, folder: Path, weights: str, tile: int | None = _UNKNOWN
+) -> Record:
+    """The record of a run here and now; ``tile`` is found from the folder unless it is given."""
     import torch
 
     return Record(
@@ -134,7 +170,7 @@ def describe(scene: Scene, settings: Settings, folder: Path, weights: str) -> Re
         weights=weights,
         versions=circumstances(settings.method),
         threads=torch.get_num_threads(),
-        tile=limits.tile(scene.canvas, folder),
+        tile=limits.tile(scene.canvas, folder) if tile == _UNKNOWN else tile,
         adapters={lasting(x): locate_model(x)[1] for x in find(settings.method)().adapters},
     )
 
@@ -166,13 +202,17 @@ def remake(
     same = num == 1 and all(settings[key] == value for key, value in chosen.items())
     same = same and not is_beside(source)  # it comes again with its picture, but is not it
     original = source.read_bytes()
-    target = targets(Path(out), name, record.settings.seed, 1)[0]
+    suffix = source.suffix.lower()
+    target = targets(Path(out), name, record.settings.seed, 1, suffix)[0]
     if target.resolve() == source.resolve():
         name = f"{name}-again"
-        out = target.with_name(f"{name}.png") if Path(out).suffix.lower() == ".png" else out
-    report = _reporter(warn, strict)
+        out = target.with_name(f"{name}{suffix}") if Path(out).suffix.lower() == suffix else out
+    report = reporter(warn, strict)
     if same:
-        now = describe(record.scene, record.settings, *locate_model(record.settings.model))
+        made = find(record.settings.method).maker(record.scene) is not None
+        where = locate_model(record.settings.model)
+        tile = None if made else _UNKNOWN
+        now = describe(record.scene, record.settings, *where, tile=tile)
         for line in record.changes(now):
             report(f"the picture may come out differently: {line}")
     arguments: dict[str, Any] = {**settings, **changes, "strict": strict, "warn": warn}
@@ -221,14 +261,14 @@ def load_pipeline(folder: Path, device: str) -> Any:
     return cast(Any, ComposePipeline.from_pretrained(folder)).to(device)
 
 
-def targets(out: Path, name: str, seed: int, num: int) -> list[Path]:
+def targets(out: Path, name: str, seed: int, num: int, suffix: str = ".png") -> list[Path]:
     """Where the pictures go.
 
     Raises:
         UsageError: several pictures, but the name of one file.
         ComposeError: the folder cannot be written.
     """
-    single = out.suffix.lower() == ".png" and not out.is_dir()
+    single = out.suffix.lower() == suffix and not out.is_dir()
     if single and num > 1:
         raise UsageError("one file cannot hold several pictures", got=f"{out} and {num} pictures")
     folder = out.parent if single else out
@@ -236,7 +276,7 @@ def targets(out: Path, name: str, seed: int, num: int) -> list[Path]:
     if single:
         return [out]
     stems = [name] if num == 1 else [f"{name}-{seed + i}" for i in range(num)]
-    return [folder / f"{stem}.png" for stem in stems]
+    return [folder / f"{stem}{suffix}" for stem in stems]
 
 
 def _compute(
@@ -311,7 +351,7 @@ def _beside(target: Path, names: Sequence[str]) -> dict[str, Path]:
     return places
 
 
-def _spare_inputs(scene: Scene, places: Sequence[Path], trace: bool) -> None:
+def spare_inputs(scene: Scene, places: Sequence[Path], trace: bool) -> None:
     """Never write over what the scene was made from; files are known by their bytes."""
     inputs = set(scene.assets.values())
     sizes = {len(data) for data in inputs}
@@ -325,7 +365,7 @@ def _spare_inputs(scene: Scene, places: Sequence[Path], trace: bool) -> None:
             )
 
 
-def _reporter(warn: Callable[[str], None] | None, strict: bool) -> Callable[[str], None]:
+def reporter(warn: Callable[[str], None] | None, strict: bool) -> Callable[[str], None]:
     """Pass on each warning once; an error if ``strict``."""
     told: set[str] = set()
 
@@ -339,7 +379,8 @@ def _reporter(warn: Callable[[str], None] | None, strict: bool) -> Callable[[str
     return report
 
 
-def _check_settings(seed: int, steps: int, guidance: float, num: int, max_batch: int) -> None:
+def check_settings(seed: int, steps: int, guidance: float, num: int, max_batch: int) -> None:
+    """Refuse settings that make no sense."""
     if not 1 <= steps <= MAX_STEPS:
         raise UsageError("the number of steps makes no sense", got=steps, expected="1 to 10000")
     if not 1 <= num <= MAX_NUM:

@@ -26,6 +26,7 @@ from compose_core._version import __version__
 from compose_core.errors import SceneError
 from compose_core.images import open_picture, read_bytes
 from compose_core.method import methods
+from compose_core.run import flac
 from compose_core.scene import Assets, Scene, build
 
 CHUNK = "compose"
@@ -149,6 +150,12 @@ def content(record: Record) -> dict[str, Any]:
     }
 
 
+def to_text(record: Record) -> str:
+    """A record as the JSON text that a file carries."""
+    whole = {**content(record), "files": record.scene.assets.encoded()}
+    return json.dumps(whole, ensure_ascii=True, sort_keys=True)
+
+
 def to_png(picture: Image.Image, record: Record, beside: str | None = None) -> bytes:
     """PNG bytes of a picture that carries its record.
 
@@ -157,9 +164,8 @@ def to_png(picture: Image.Image, record: Record, beside: str | None = None) -> b
         record: how it was made.
         beside: the name of what it shows, if it is not the picture itself but one beside it.
     """
-    whole = {**content(record), "files": record.scene.assets.encoded()}
     info = PngInfo()
-    info.add_text(CHUNK, json.dumps(whole, ensure_ascii=True, sort_keys=True))
+    info.add_text(CHUNK, to_text(record))
     if beside is not None:
         info.add_text(BESIDE, json.dumps(beside))
     stream = io.BytesIO()
@@ -174,6 +180,8 @@ def is_beside(path: str | Path) -> bool:
         SceneError: it is not a picture.
     """
     data = read_bytes(Path(path), "the picture", MAX_PICTURE)
+    if data.startswith(flac.MARK):
+        return False
     return BESIDE in open_picture(data, f"the picture {str(path)!r}").info
 
 
@@ -184,6 +192,9 @@ def load_record(path: str | Path) -> Record:
         SceneError: it is not a picture, carries no record, or the record is damaged.
     """
     data = read_bytes(Path(path), "the picture", MAX_PICTURE)
+    if data.startswith(flac.MARK):
+        text = flac.read_comment(data, CHUNK)
+        return parse_record(text or "", str(path))
     text = open_picture(data, f"the picture {str(path)!r}").info.get(CHUNK)
     if not isinstance(text, str):
         raise SceneError(

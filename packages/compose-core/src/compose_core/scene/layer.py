@@ -20,13 +20,17 @@ Prompt = Annotated[str, Field(max_length=MAX_PROMPT)]
 Name = Annotated[str, Field(min_length=1, max_length=100)]
 FileName = Annotated[str, Field(min_length=1, max_length=1000)]
 World = Annotated[float, Field(ge=-1000, le=1000)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
 
 CONTENT = frozenset(
-    {"prompt", "box", "mask", "depth", "exemplar", "segments", "keypoints", "proxy"}
-)
+    {
+        "prompt", "box", "mask", "depth", "exemplar", "segments", "keypoints", "proxy",
+        "point", "map", "sound",
+    }
+)  # fmt: skip
 """Keys of a layer that ask for something; the others only qualify."""
 
-FILES = ("mask", "depth", "exemplar", "segments", "keypoints")
+FILES = ("mask", "depth", "exemplar", "segments", "keypoints", "map", "sound")
 """Keys of a layer that name a file."""
 
 
@@ -115,6 +119,12 @@ class Layer(Strict):
     """JSON file of named points, ``{"head": [x, y]}``, as fractions of the canvas."""
     proxy: Proxy | None = None
     """A solid standing in for it; gives mask, box, depth and more."""
+    point: Annotated[tuple[Fraction, Fraction], Field(strict=False)] | None = None
+    """Where its middle is, x and y as fractions of the canvas."""
+    map: FileName | None = None
+    """Schematic map of what to draw, a picture in colours of the size of the canvas."""
+    sound: FileName | None = None
+    """Sound file, FLAC or WAV, that is kept and continued; for scenes with a duration."""
 
     @model_validator(mode="after")
     def _sensible(self) -> Layer:

@@ -28,6 +28,8 @@ _HINTS = {
     "canvas": "canvas = [64, 64], width and height in pixels",
     "prompt": 'prompt = "toys on grass"',
     "seed": "seed = 7",
+    "duration": "duration = 120.0, in seconds",
+    "point": "point = [0.3, 0.6]: x to the right and y down, as fractions of the canvas",
     "box": "box = [0.1, 0.2, 0.5, 0.9]: left, top, right, bottom as fractions of the canvas",
     "position": "position = [-0.6, 0.5, 4.0]: x right, y up, z away, in metres",
     "name": 'name = "ball"',
@@ -75,6 +77,7 @@ def schema() -> dict[str, Any]:
     """JSON schema of the scene file."""
     found = Scene.model_json_schema()
     found["required"] = ["version", *found["required"]]  # has a default in Python only
+    found["oneOf"] = [{"required": ["canvas", "layers"]}, {"required": ["duration"]}]
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **found}
 
 
@@ -84,7 +87,8 @@ def build(data: Mapping[str, Any]) -> Scene:
     Raises:
         SceneError: the data does not follow the format.
     """
-    for key in ("version", "canvas", "prompt", "layers"):
+    needed = () if "duration" in data else ("canvas", "layers")
+    for key in ("version", "prompt", *needed):
         if key not in data and not (set(data) - set(Scene.model_fields)):
             remedy = f"write {_HINTS[key]}"
             what = "the scene has no layers" if key == "layers" else f"the scene has no `{key}`"

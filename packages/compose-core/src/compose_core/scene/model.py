@@ -31,19 +31,21 @@ class Scene(Strict):
     canvas: Annotated[
         tuple[Annotated[int, Field(ge=1, le=MAX_SIDE)], Annotated[int, Field(ge=1, le=MAX_SIDE)]],
         Field(strict=False),
-    ]
-    """Width and height of the output in pixels."""
+    ] = (1, 1)
+    """Width and height of the output in pixels; a scene with a duration has none."""
     prompt: Prompt
     """The whole picture in words."""
     negative: Prompt = ""
     """What the picture should not become."""
+    duration: Annotated[float, Field(gt=0, le=86_400)] | None = None
+    """Seconds of sound: the scene is music and no picture."""
     seed: Annotated[int, Field(ge=0, le=MAX_SEED)] = 0
     """Of the noise; the same seed gives the same picture."""
     wrap: bool = False
     """The left edge continues at the right edge: a closed panorama."""
     camera: Camera | None = None
     """Where proxies are seen from."""
-    layers: Annotated[tuple[Layer, ...], Field(strict=False)]
+    layers: Annotated[tuple[Layer, ...], Field(strict=False)] = ()
     """The parts of the picture, from back to front unless z says otherwise."""
 
     _assets: Assets = PrivateAttr(default_factory=Assets)
@@ -51,6 +53,14 @@ class Scene(Strict):
     @model_validator(mode="after")
     def _sensible(self) -> Scene:
         not_blank(self.prompt, "the scene")
+        given = "canvas" in self.model_fields_set
+        if given == (self.duration is not None):
+            raise SceneError(
+                "a scene is either a picture or a sound",
+                got="canvas and duration" if given else "neither canvas nor duration",
+                expected="a canvas in pixels, or a duration in seconds",
+                remedy="remove one of them" if given else "write canvas = [64, 64]",
+            )
         if self.width * self.height > MAX_PIXELS:
             # 3 colours and about 128 features per pixel in float32 while decoding.
             need = self.width * self.height * 131 * 4 / 2**30
@@ -64,7 +74,8 @@ class Scene(Strict):
         return self
 
     def _check_layers(self) -> None:
-        if not 1 <= len(self.layers) <= MAX_LAYERS:
+        least = 1 if self.duration is None else 0
+        if not least <= len(self.layers) <= MAX_LAYERS:
             raise SceneError(
                 "the scene has no layers" if not self.layers else "the scene has too many layers",
                 got=f"{len(self.layers)} layers",
@@ -107,7 +118,7 @@ class Scene(Strict):
     @property
     def used(self) -> frozenset[str]:
         """Names of what this scene gives: keys of its layers, and of itself where they matter."""
-        own = {key for key in ("wrap", "camera", "negative") if getattr(self, key)}
+        own = {key for key in ("wrap", "camera", "negative", "duration") if getattr(self, key)}
         return frozenset({"prompt", *own}.union(*(layer.used for layer in self.layers)))
 
     @property

@@ -111,7 +111,8 @@ def from_files(layer: Layer, assets: Assets, canvas: tuple[int, int]) -> list[Co
                 got=f"files {sorted(assets)}",
                 remedy="use load_scene, or scene.with_assets(Assets.read(scene.files, folder))",
             )
-        found.append(_decode(key, assets[name], canvas, what))
+        if key != "sound":  # only those who make sound can decode it
+            found.append(_decode(key, assets[name], canvas, what))
     return found
 
 
@@ -125,8 +126,22 @@ def _decode(key: str, data: bytes, canvas: tuple[int, int], what: str) -> Condit
             return Segments(read_segments(data, canvas, what))
         case "exemplar":
             return Exemplar(read_colours(data, what))
+        case "map":
+            return LabelMap("map", _sized(read_colours(data, what), canvas, what))
         case _:
             return _keypoints(data, what)
+
+
+def _sized(values: Array, canvas: tuple[int, int], what: str) -> Array:
+    height, width = values.shape[:2]
+    if (width, height) != canvas:
+        raise SceneError(
+            f"{what} has not the size of the canvas",
+            got=f"{width} x {height}",
+            expected=f"{canvas[0]} x {canvas[1]}",
+            remedy="scale it, or change the canvas",
+        )
+    return values
 
 
 def _keypoints(data: bytes, what: str) -> Keypoints:

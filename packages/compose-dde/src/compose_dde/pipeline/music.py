@@ -72,6 +72,11 @@ class MusicPipeline(DDEPipeline):
         """Samples of a part."""
         return self.expansion.window[0]
 
+    @property
+    def gain(self) -> float:
+        """What sounds are multiplied by before the model hears them."""
+        return float(self.expansion.facts.get("gain", 1.0))
+
     @torch.no_grad()
     def __call__(
         self,
@@ -97,8 +102,15 @@ class MusicPipeline(DDEPipeline):
         """
         length = self._samples(duration)
         if before is None:
+            if loop and length < self.window:
+                raise UsageError(
+                    "a loop is at least as long as what the model knows",
+                    got=f"{duration} s",
+                    expected=f"{self.window / self.sample_rate:.2f} s or more",
+                )
             made = self._make(length, num, generator, loop=loop)
-            return self._music(made[:, :, :length])
+            # What is cut off a loop would be missing where it closes: it is whole tokens long.
+            return self._music(made if loop else made[:, :, :length])
         if loop:
             raise UsageError("a continuation cannot be a loop", got="loop=True and before")
         heard = check_sound(before, len(self.names))
@@ -195,7 +207,7 @@ class MusicPipeline(DDEPipeline):
         count = windows or int(self.expansion.facts.get("windows", 5))
         if count < 2:
             raise UsageError("a block needs two windows", got=count)
-        size = span(count, self.window, self.expansion.stride[0])
+        size = span(count, self.window, self.stride[0])
         context, fade = self.window, self._fade
         tail: Tensor | None = None
         while left > 0:
@@ -217,7 +229,7 @@ class MusicPipeline(DDEPipeline):
 
     def denoiser(self, size: int, *, loop: bool = False) -> Denoiser:
         """Of sounds of `size` samples."""
-        stride = self.expansion.stride[0]
+        stride = self.stride[0]
         return music.expand(
             self.expansion.base, self.coordinator, size, self.window, stride, loop=loop
         )
@@ -239,15 +251,15 @@ class MusicPipeline(DDEPipeline):
         size = self._fitting(length)
         shape = (num, self.expansion.channels, size)
         if known is None:
-            return self.run(self.denoiser(size, loop=loop), shape, generator)
+            return self.run(self.denoiser(size, loop=loop), shape, generator) / self.gain
         values, mask = known
-        both = values[None], mask.reshape(1, -1, size)
-        made = self.run(self.denoiser(size), shape, generator, both)
-        return torch.where(both[1] == 1, both[0], made)
+        both = values[None] * self.gain, mask.reshape(1, -1, size)
+        made = self.run(self.denoiser(size), shape, generator, both) / self.gain
+        return torch.where(both[1] == 1, values[None], made)
 
     def _fitting(self, length: int) -> int:
         """At least a window, and a whole number of tokens."""
-        grain = int(self.expansion.facts.get("grain", 1))
+        grain = self.grain
         return max(math.ceil(length / grain) * grain, self.window)
 
     def _mask(self, size: int, first: int, last: int) -> Tensor:

@@ -84,7 +84,7 @@ class MapsPipeline(DDEPipeline):
             UsageError: It is smaller than a part, or no whole number of tokens.
         """
         chart = check_chart(chart, int(self.expansion.facts.get("map_channels", 3)))
-        grain = int(self.expansion.facts.get("grain", 1))
+        grain = self.grain
         if any(side % grain for side in chart.shape[1:]):
             near = [max(round(side / grain), 1) * grain for side in chart.shape[1:]]
             raise UsageError(
@@ -93,7 +93,7 @@ class MapsPipeline(DDEPipeline):
                 expected=f"multiples of {grain}",
                 remedy=f"make it {near[1]} x {near[0]}",
             )
-        window, stride = self.expansion.window[0], self.expansion.stride[0]
+        window, stride = self.expansion.window[0], self.stride[0]
         denoiser = maps.expand(
             self.expansion.base,
             self.coordinator,

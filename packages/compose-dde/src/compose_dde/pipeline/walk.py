@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from abc import ABC
 from collections.abc import Callable, Sequence
@@ -60,6 +61,7 @@ class DDEPipeline(ABC):
             )
         self.expansion = expansion
         self.coordinator = expansion.coordinator(coordinator)
+        self.name = coordinator or next(iter(expansion.coordinators), "none")
         self.walk = walk or expansion.walk
         self.evaluator = evaluator or Local(64)
         self.tick = tick
@@ -88,6 +90,24 @@ class DDEPipeline(ABC):
     def device(self) -> torch.device:
         """Where the networks are."""
         return next(self.expansion.base.parameters()).device
+
+    @property
+    def stride(self) -> tuple[int, ...]:
+        """Cells between two parts: what the coordinator was trained with.
+
+        A folder may say so for one of its coordinators, in the fact `"strides"`.
+        """
+        own = self.expansion.facts.get("strides", {}).get(self.name)
+        return self.expansion.stride if own is None else tuple(own)
+
+    @property
+    def grain(self) -> int:
+        """Objects are made in multiples of this: whole tokens."""
+        config = getattr(self.coordinator, "config", None)
+        tokens = 1
+        if config is not None:
+            tokens = math.lcm(config.patch, config.context_patch if config.context else 1)
+        return int(self.expansion.facts.get("grain", tokens))
 
     @property
     def sampler(self) -> Sampler:

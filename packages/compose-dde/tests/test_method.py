@@ -1,0 +1,219 @@
+import json
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from PIL import Image
+
+from compose_core.errors import SceneError, UsageError
+from compose_core.run import load_record, remake, run_scene
+from compose_core.scene import build, load_scene
+
+MUSIC = """
+version = 1
+prompt = "a band"
+duration = 5.0
+seed = 3
+"""
+
+
+def scene_of(tmp_path, text, name="scene.toml"):
+    path = tmp_path / name
+    path.write_text(text)
+    return load_scene(path)
+
+
+def size_of(path):
+    with Image.open(path) as picture:
+        return picture.size
+
+
+def made(scene, folder, out, **options):
+    given = {"method": "dde", "model": str(folder), "out": out, "device": "cpu", **options}
+    return list(run_scene(scene, **given))
+
+
+def test_a_duration_becomes_a_mix_and_its_stems(folders, tmp_path):
+    scene = scene_of(tmp_path, MUSIC)
+    (path,) = made(scene, folders["music"], tmp_path)
+    assert path.name == "picture.flac"
+    mix, rate = soundfile.read(path)
+    assert rate == 16 and mix.shape == (80,)
+    stems = [soundfile.read(tmp_path / f"picture.{n}.flac")[0] for n in ("bass", "drums")]
+    np.testing.assert_allclose(np.clip(sum(stems), -1, 1), mix, atol=1e-5)
+    with soundfile.SoundFile(path) as file:
+        assert file.title == "a band"
+
+
+def test_the_file_says_how_to_make_it_again(folders, tmp_path):
+    scene = scene_of(tmp_path, MUSIC)
+    (path,) = made(scene, folders["music"], tmp_path)
+    record = load_record(path)
+    assert record.scene == scene and record.settings.seed == 3
+    assert record.settings.steps == 3 and record.settings.guidance == 1.0
+    again = list(remake(record, path, out=tmp_path / "other"))
+    assert [same for _, same in again] == [True]
+    other = list(remake(record, path, out=tmp_path / "third", seed=4))
+    assert [same for _, same in other] == [None]
+    assert other[0][0].read_bytes() != path.read_bytes()
+
+
+def test_layers_named_like_stems_set_their_loudness(folders, tmp_path):
+    quiet = MUSIC + '[[layers]]\nname = "drums"\nprompt = "drums"\nweight = 0.0\n'
+    (path,) = made(scene_of(tmp_path, quiet), folders["music"], tmp_path)
+    assert not soundfile.read(path.with_suffix(".drums.flac"))[0].any()
+    mix, bass = soundfile.read(path)[0], soundfile.read(path.with_suffix(".bass.flac"))[0]
+    np.testing.assert_allclose(mix, bass, atol=1e-6)
+
+
+def test_a_sound_is_continued(folders, tmp_path):
+    before = 0.1 * np.random.default_rng(0).standard_normal((40, 2))
+    soundfile.write(tmp_path / "before.wav", before, 16, "FLOAT")
+    text = MUSIC + '[[layers]]\nname = "beginning"\nsound = "before.wav"\n'
+    (path,) = made(scene_of(tmp_path, text), folders["music"], tmp_path)
+    mix = soundfile.read(path)[0]
+    # The whole may have been turned down; the beginning is still that of the file.
+    assert np.corrcoef(mix[:30], before.sum(1)[:30])[0, 1] > 0.999
+    soundfile.write(tmp_path / "before.wav", before, 22_050, "FLOAT")
+    with pytest.raises(SceneError, match="another sample rate"):
+        made(scene_of(tmp_path, text), folders["music"], tmp_path)
+    soundfile.write(tmp_path / "before.wav", before[:, :1], 16, "FLOAT")
+    with pytest.raises(SceneError, match="has not the stems"):
+        made(scene_of(tmp_path, text), folders["music"], tmp_path)
+    (tmp_path / "before.wav").write_bytes(b"no sound")
+    with pytest.raises(SceneError, match="is no sound"):
+        made(scene_of(tmp_path, text), folders["music"], tmp_path)
+
+
+def test_points_become_a_picture(folders, tmp_path):
+    layers = [{"name": f"p{i}", "point": [0.2 + 0.5 * i, 0.5]} for i in range(2)]
+    scene = build({"version": 1, "canvas": [8, 8], "prompt": "toys", "layers": layers})
+    one, two = made(scene, folders["positions"], tmp_path, num=2)
+    assert size_of(one) == (8, 8) and one.read_bytes() != two.read_bytes()
+    assert load_record(one).settings.guidance == 3.0
+    assert [same for _, same in remake(load_record(two), two, out=tmp_path / "x")] == [True]
+    wide = build({"version": 1, "canvas": [16, 8], "prompt": "toys", "layers": layers})
+    with pytest.raises(SceneError, match=r"write canvas = \[8, 8\]"):
+        made(wide, folders["positions"], tmp_path)
+    close = [{"name": f"p{i}", "point": [0.5 + i / 100, 0.5]} for i in range(2)]
+    with pytest.raises(UsageError, match="too close"):
+        made(
+            build({"version": 1, "canvas": [8, 8], "prompt": "toys", "layers": close}),
+            folders["positions"],
+            tmp_path,
+        )
+
+
+def test_a_map_becomes_a_picture(folders, tmp_path):
+    chart = np.random.default_rng(0).integers(0, 255, (12, 20, 3), dtype=np.uint8)
+    Image.fromarray(chart).save(tmp_path / "chart.png")
+    text = """
+version = 1
+canvas = [20, 12]
+prompt = "a town"
+[[layers]]
+name = "streets"
+map = "chart.png"
+"""
+    (path,) = made(scene_of(tmp_path, text), folders["maps"], tmp_path)
+    assert size_of(path) == (20, 12)
+    odd = text.replace("[20, 12]", "[19, 12]")
+    with pytest.raises(SceneError, match="size of the canvas"):
+        scene_of(tmp_path, odd)
+    Image.fromarray(chart[:, :19]).save(tmp_path / "chart.png")
+    with pytest.raises(SceneError, match=r"write canvas = \[20, 12\]"):
+        made(scene_of(tmp_path, odd), folders["maps"], tmp_path)
+
+
+def test_a_sound_is_not_asked_of_methods_that_draw(tmp_path):
+    scene = scene_of(tmp_path, MUSIC)
+    with pytest.raises(SceneError, match="the scene is a sound"):
+        list(run_scene(scene, method="regional", out=tmp_path))
+
+
+def test_a_scene_is_either_a_picture_or_a_sound():
+    with pytest.raises(SceneError, match="either a picture or a sound"):
+        build({"version": 1, "canvas": [8, 8], "duration": 3.0, "prompt": "a"})
+    for bad in (0, -1.0, 1e9, "long"):
+        with pytest.raises(SceneError):
+            build({"version": 1, "duration": bad, "prompt": "a"})
+
+
+def test_a_model_of_something_else_is_refused(folders, tmp_path):
+    with pytest.raises(UsageError, match="not for music"):
+        made(scene_of(tmp_path, MUSIC), folders["maps"], tmp_path)
+
+
+def test_words_alone_are_drawn_in_windows(tmp_path):
+    """A model of text in windows that are averaged: MultiDiffusion, to the bit."""
+    from compose_core.backbones import load_model
+    from compose_core.compose import Consensus
+    from compose_core.denoiser import Bound, Guided
+    from compose_core.testing.folders import tiny_stable_diffusion
+    from compose_core.views import cover
+    from compose_dde import DDEMethod
+
+    model = load_model(tiny_stable_diffusion(tmp_path / "base"))
+    factor, (height, width) = model.codec.factor, model.sample_size
+    canvas = [2 * width * factor, height * factor]
+    layers = [{"name": "a", "prompt": "sand"}]
+    scene = build({"version": 1, "canvas": canvas, "prompt": "sand", "layers": layers})
+    generator = torch.Generator().manual_seed(0)
+    plan = DDEMethod().plan(scene, model, device="cpu", generator=generator, guidance=3.0, steps=4)
+    x_t = torch.randn((1, *plan.shape), generator=generator)
+    level = model.schedule.level(torch.tensor(500.0))
+    part = Guided(
+        Bound(model.network, model.text.encode(["sand"])),
+        Bound(model.network, model.text.encode([""])),
+        3.0,
+    )
+    size = (height, width)
+    views = cover((height, 2 * width), size, tuple(s // 2 for s in size))
+    with torch.no_grad():
+        expected = Consensus(part, views)(x_t, level).x0
+        assert torch.equal(plan.denoiser(x_t, level).x0, expected)
+
+
+def test_the_command_writes_as_it_goes(folders, tmp_path, capsys):
+    from compose_core.cli import main
+
+    out = tmp_path / "long.flac"
+    command = ["dde", "stream", "12", "--model", str(folders["music"]), "--out", str(out)]
+    assert main([*command, "--steps", "2"]) == 0
+    assert soundfile.info(out).frames == 12 * 16
+    assert main([*command[:-1], str(tmp_path / "x.mp3")]) != 0
+    assert main(["dde", "show", str(folders["music"])]) == 0
+    shown = capsys.readouterr().out
+    assert "coordinator   local: Transformer" in shown and "rnn: Recurrent" in shown
+
+
+@pytest.mark.parametrize("kind", [".flac", ".wav"])
+def test_an_interrupted_stream_leaves_a_whole_file(kind, folders, tmp_path):
+    from compose_dde import MusicPipeline
+    from compose_dde.pipeline.files import SoundWriter
+
+    pipe = MusicPipeline.from_pretrained(folders["music"])
+    path, written = tmp_path / f"x{kind}", 0
+    with pytest.raises(KeyboardInterrupt), SoundWriter(path, 16, 2) as file:
+        for number, piece in enumerate(
+            pipe.stream(60, generator=torch.Generator().manual_seed(0))
+        ):
+            if number == 3:
+                raise KeyboardInterrupt
+            file.write(piece)
+            written += piece.shape[1]
+    values, rate = soundfile.read(path)
+    assert values.shape == (written, 2) and rate == 16
+
+
+def test_the_record_is_plain_json_in_a_comment(folders, tmp_path):
+    from compose_core.run.flac import read_comment
+
+    (path,) = made(scene_of(tmp_path, MUSIC), folders["music"], tmp_path)
+    text = read_comment(path.read_bytes(), "compose")
+    assert json.loads(text)["method"] == "dde"
+    damaged = tmp_path / "damaged.flac"
+    damaged.write_bytes(path.read_bytes()[:60])
+    with pytest.raises(SceneError, match="damaged"):
+        load_record(damaged)
