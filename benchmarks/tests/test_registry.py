@@ -29,3 +29,14 @@ def test_two_owners_of_a_suite_are_refused(installed):
     with pytest.raises(ComposeError, match="a suite called 'quality'") as caught:
         registry.suites()
     assert caught.value.got == "a:B and c:D" and caught.value.remedy == "uninstall one of them"
+
+
+def test_rivals_of_one_suite_are_no_contenders_of_another():
+    from compose_benchmarks.registry import find, usual
+
+    panorama, layered = find("cgi-panorama"), find("cgi-scene")
+    assert {"cgi", *panorama.rivals} <= set(usual(panorama)[0])
+    able, unable = usual(layered)
+    assert {"cgi", "plain", *layered.rivals} <= set(able)
+    assert not {"diffcollage", "whole-alone"} & {*able, *unable}
+    assert not set(panorama.rivals) & set(usual(find("quality"))[0])

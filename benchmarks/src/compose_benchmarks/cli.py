@@ -95,11 +95,11 @@ def run(args: argparse.Namespace) -> int:
 
 def _list() -> int:
     from compose_benchmarks import studies
-    from compose_benchmarks.registry import contenders, find, suites
+    from compose_benchmarks.registry import find, suites, usual
 
     for name in suites():
         suite = find(name)
-        able, _ = contenders(suite.items(1)[0].scene)
+        able, _ = usual(suite)
         say(f"{name:<22} n = {suite.n:<5} {suite.summary}")
         say(f"{'':<22} methods: {', '.join(able)}")
     for one in map(studies.find, studies.NAMES):
@@ -182,16 +182,18 @@ def _check(args: argparse.Namespace, suite: Suite, number: int) -> None:
 
 
 def _methods(args: argparse.Namespace, suite: Suite, share: Share) -> list[str]:
-    from compose_benchmarks.registry import contenders
+    from compose_benchmarks.registry import usual
     from compose_core.method import find as find_method
 
-    for name in args.method or ():
-        find_method(name)
-    able, unable = contenders(suite.items(1)[0].scene)
+    if args.method is not None:
+        for name in args.method:
+            find_method(name)
+        return list(dict.fromkeys(args.method))
+    able, unable = usual(suite)
     for reason in unable.values():
-        if args.method is None and share.rank == 0:
+        if share.rank == 0:
             note(f"left out: {reason}")
-    return list(dict.fromkeys(args.method or able))
+    return able
 
 
 def _one(

@@ -14,7 +14,7 @@ from compose_core.scene import Scene, check
 if TYPE_CHECKING:
     from compose_benchmarks.suite import Suite
 
-__all__ = ["GROUP", "contenders", "find", "suites"]
+__all__ = ["GROUP", "contenders", "find", "suites", "usual"]
 
 GROUP = "compose.suites"
 """The entry point group: `name = "package.module:SUITE"`."""
@@ -74,3 +74,15 @@ def contenders(scene: Scene) -> tuple[list[str], dict[str, str]]:
         else:
             able.append(name)
     return able, unable
+
+
+def usual(suite: Suite) -> tuple[list[str], dict[str, str]]:
+    """Names of the methods that run a suite unless others are named, and why the rest do not.
+
+    Rivals of other suites are left out without a word.
+    """
+    able, unable = contenders(suite.items(1)[0].scene)
+    elsewhere = {name for other in suites() if other != suite.name for name in find(other).rivals}
+    apart = elsewhere - set(suite.rivals)
+    left = {name: why for name, why in unable.items() if name not in apart}
+    return [name for name in able if name not in apart], left

@@ -108,6 +108,7 @@ class Suite:
         quick: Pictures of a quick one.
         minimum: Fewest pictures that its metrics are defined on.
         beside: Whether pictures beside the one that was asked for are kept, and looked at.
+        rivals: Methods that are there for this suite: others run them only when they are named.
     """
 
     name: str
@@ -124,6 +125,7 @@ class Suite:
     quick: int = 8
     minimum: int = 2
     beside: bool = False
+    rivals: tuple[str, ...] = ()
 
     def items(self, n: int) -> tuple[Item, ...]:
         """The first `n` items; the same for every `n`, as far as they go.

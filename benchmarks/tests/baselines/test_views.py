@@ -27,8 +27,8 @@ LEVELS = stable_diffusion_schedule().levels(4)
 WIDE = [Window((0, at), (8, 8)) for at in (0, 4, 8)]
 
 ALL = (
-    "cgi-kappa-50", "cgi-kappa-70", "cgi-kappa-85", "diffcollage", "multidiffusion",
-    "same-noise", "spotdiffusion", "syncdiffusion", "views-apart", "whole-alone",
+    "cgi-kappa-50", "cgi-kappa-70", "cgi-kappa-85", "cgi-shared-noise", "diffcollage",
+    "multidiffusion", "same-noise", "spotdiffusion", "syncdiffusion", "views-apart", "whole-alone",
 )  # fmt: skip
 
 
@@ -152,7 +152,7 @@ def test_layers_from_the_same_noise_have_the_composite_for_a_picture():
 def test_what_was_given_beside_is_given_again(model):
     (scene,) = (item.scene for item in find_suite("cgi-scene").items(1))
     names = [layer.name for layer in scene.layers]
-    for kind in (kinds.ViewsApartMethod, kinds.SameNoiseMethod, kinds.MultiDiffusionMethod):
+    for kind in (kinds.ViewsApartMethod, kinds.SameNoiseMethod, kinds.SharedNoiseMethod):
         plan, x = planned(kind(), scene, model)
         assert list(plan.beside) == names
         assert plan.picture.observe(x).shape == (1, 4, 16, 16)

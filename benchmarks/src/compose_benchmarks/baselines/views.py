@@ -33,6 +33,7 @@ __all__ = [
     "Kappa85Method",
     "MultiDiffusionMethod",
     "SameNoiseMethod",
+    "SharedNoiseMethod",
     "SpotDiffusionMethod",
     "SyncDiffusionMethod",
     "ViewsApartMethod",
@@ -120,6 +121,16 @@ class Kappa85Method(_Views):
 
 
 @final
+class SharedNoiseMethod(_Views):
+    """CGI whose canvases start from the same noise."""
+
+    name: ClassVar[str] = "cgi-shared-noise"
+    summary: ClassVar[str] = "cgi whose background and objects start from the same noise"
+    options: ClassVar[dict[str, Any]] = {"task": "scene", "noise": "shared"}
+    needs: ClassVar[frozenset[str]] = frozenset({"box|mask"})
+
+
+@final
 class DiffCollageMethod(_Views):
     """Views minus their overlaps (Zhang et al. 2023, arXiv 2303.17076)."""
 
@@ -143,6 +154,7 @@ class WholeAloneMethod(_Views):
 
     name: ClassVar[str] = "whole-alone"
     summary: ClassVar[str] = "a figure without views of its details"
+    needs: ClassVar[frozenset[str]] = frozenset({"keypoints"})
     options: ClassVar[dict[str, Any]] = {"task": "figure"}
 
     def told(self, scene: Scene) -> Scene:
@@ -214,6 +226,7 @@ class SameNoiseMethod(_Other):
 
     name: ClassVar[str] = "same-noise"
     summary: ClassVar[str] = "background, object and picture drawn apart, from the same noise"
+    needs: ClassVar[frozenset[str]] = frozenset({"box|mask"})
     options: ClassVar[dict[str, Any]] = {"kappa": 1.0, "task": "scene", "noise": "shared"}
 
     def changed(self, made: Composition) -> Composition:

@@ -77,4 +77,5 @@ SUITE = Suite(
         scorers.features,
     ),
     primary="head@tiny-v1",
+    rivals=("multidiffusion", "whole-alone", "cgi-kappa-50", "cgi-kappa-70", "cgi-kappa-85"),
 )

@@ -16,4 +16,14 @@ SUITE = Suite(
     write=wide.write,
     scorers=(wide_seen.views, wide_seen.together, wide_seen.seams, wide_seen.features),
     primary="views@tiny-v1",
+    rivals=(
+        "multidiffusion",
+        "diffcollage",
+        "spotdiffusion",
+        "syncdiffusion",
+        "views-apart",
+        "cgi-kappa-50",
+        "cgi-kappa-70",
+        "cgi-kappa-85",
+    ),
 )

@@ -30,4 +30,13 @@ SUITE = Suite(
     ),
     primary="inside@tiny-v1",
     beside=True,
+    rivals=(
+        "multidiffusion",
+        "views-apart",
+        "same-noise",
+        "cgi-shared-noise",
+        "cgi-kappa-50",
+        "cgi-kappa-70",
+        "cgi-kappa-85",
+    ),
 )
