@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import torch
 from torch import Tensor
 
-from compose_core.codec import Wrap
+from compose_core.codec import Codec, Wrap
 from compose_core.denoiser import Bound, Denoiser, Guided
 from compose_core.errors import ComposeError, SceneError, UsageError
 from compose_core.noise import Generators
@@ -60,6 +60,7 @@ class Plan:
         picture: How the latents (B, C, h, w) of the picture are seen in a sample.
         beside: More pictures that the same sample holds, by their names.
         start: What becomes of the noise that was drawn, before the walk; by default nothing.
+        codec: What decodes the sample, where it is not the model's.
     """
 
     denoiser: Denoiser
@@ -69,6 +70,7 @@ class Plan:
     picture: View = Whole()
     beside: Mapping[str, Beside] = field(default_factory=dict[str, "Beside"])
     start: Callable[[Tensor], Tensor] | None = None
+    codec: Codec | None = None
 
     @property
     def cells(self) -> tuple[int, int]:

@@ -251,7 +251,7 @@ class ComposePipeline(DiffusionPipeline):
         for line in (*unused, *plan.warnings):
             (warn or _warn)(line)
 
-        codec = request.codec(model, plan.cells)
+        codec = plan.codec or request.codec(model, plan.cells)
         walk = request.sampler(sampler, model, self.scheduler, num_inference_steps)
         self._num_timesteps = len(walk.levels) - 1
         x_t = request.start(walk, (batch, *plan.shape), generator, device, latents)
