@@ -162,7 +162,8 @@ def draw(
     together = Lockstep([plan.denoiser for plan in plans])
     x_0 = walk.sample(together, x_t, generator=dice, evaluator=counting)
     seen = torch.cat([plan.picture.observe(x) for plan, x in _rows(plans, x_0)])
-    levels = _as_bytes(model.codec.decode(seen, wrap=wrap))
+    codec = plans[0].codec or model.codec
+    levels = _as_bytes(codec.decode(seen, wrap=wrap))
     others = [_beside(plan, x, model) if beside else {} for plan, x in _rows(plans, x_0)]
     cost = Cost(
         items=len(items),
@@ -190,7 +191,7 @@ def peak_bytes(device: str) -> int:
 def _beside(plan: Plan, x: Tensor, model: Model) -> dict[str, Tensor]:
     """The pictures (3, H, W) uint8 beside that of a sample (1, ...)."""
     return {
-        name: _as_bytes(model.codec.decode(one.view.observe(x), wrap=plan.wrap))[0]
+        name: _as_bytes((plan.codec or model.codec).decode(one.view.observe(x), wrap=plan.wrap))[0]
         for name, one in plan.beside.items()
     }
 
