@@ -35,7 +35,7 @@ def encode_sound(sound: Tensor, sample_rate: int, *, title: str = "") -> bytes:
     with soundfile.SoundFile(stream, "w", sample_rate, channels, "PCM_24", format="FLAC") as file:
         if title:
             file.title = title
-        file.write(sound.clamp(-1, 1).T.numpy())
+        file.write(sound.reshape(channels, -1).clamp(-1, 1).T.numpy())
     return stream.getvalue()
 
 
