@@ -7,24 +7,26 @@ from pathlib import Path
 
 from compose_core.cli import note, say
 
-HELP = "long music, large maps and more conditions (diffusion domain expansion)"
-
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the commands."""
-    commands = parser.add_subparsers(dest="action", required=True, metavar="COMMAND")
-    stream = commands.add_parser("stream", help="make music of any length, written as it goes")
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    text = "make music of any length, written while it is made"
+    stream = actions.add_parser("stream", help=text, description=text, allow_abbrev=False)
+    stream.add_argument("--debug", action="store_true", default=argparse.SUPPRESS)
     add = stream.add_argument
-    add("duration", type=float, metavar="SECONDS")
+    add("duration", type=float, metavar="SECONDS", help="how long")
     add("--model", default="dde-music-tiny", metavar="ID", help="model of the zoo or folder")
     add("--coordinator", metavar="NAME", help="see `compose dde show` (default: the first)")
-    add("--seed", type=int, default=0, metavar="N")
+    add("--seed", type=int, default=0, metavar="N", help="default: 0")
     add("--steps", type=int, metavar="N", help="sampler steps (default: the model's)")
-    add("--device", default="cpu", metavar="D")
+    add("--device", default="cpu", metavar="D", help="cpu, cuda, ... (default: cpu)")
     add("--out", type=Path, default=Path("stream.flac"), metavar="FILE", help=".flac or .wav")
     add("--stems", action="store_true", help="one channel for each stem, instead of the mix")
-    show = commands.add_parser("show", help="what a folder of a base model and coordinators holds")
-    show.add_argument("model", metavar="ID")
+    text = "say what a folder of a base model and its coordinators holds"
+    show = actions.add_parser("show", help=text, description=text, allow_abbrev=False)
+    show.add_argument("--debug", action="store_true", default=argparse.SUPPRESS)
+    show.add_argument("model", metavar="ID", help="model of the zoo or folder")
 
 
 def run(args: argparse.Namespace) -> int:
