@@ -254,7 +254,7 @@ class SyncDiffusionMethod(_Other):
     options: ClassVar[dict[str, Any]] = {"kappa": 1.0, "task": "panorama"}
 
     def __init__(
-        self, strength: float = 100.0, decay: float = 0.95, until: float = 0.5, **options: Any
+        self, strength: float = 20.0, decay: float = 0.95, until: float = 0.25, **options: Any
     ) -> None:
         super().__init__(**options)
         self.pull = {"strength": strength, "decay": decay, "until": until}
