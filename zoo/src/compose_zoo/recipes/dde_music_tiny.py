@@ -8,25 +8,19 @@ frequency.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
-
-import torch
-from torch import nn
 
 from compose_core.train import TrainConfig
 from compose_dde.coordinator import Coordinator, CoordinatorConfig, Recurrent, Transformer
 from compose_dde.domain import span
-from compose_dde.folder import Expansion, Walk, save_expansion
+from compose_dde.folder import Expansion, Walk
 from compose_dde.networks import EDMNetwork, UNet1d
 from compose_dde.precondition import Spread
 from compose_dde.training import BaseOfMusic, CoordinatedMusic, DenoisingTask
 from compose_worlds.stems import STEMS, cache
 from compose_zoo.recipes import stages
+from compose_zoo.recipes.dde_parts import seeded, write_half
 from compose_zoo.recipes.dde_songs import GAIN, RATE, SIGMA_DATA, Songs
-
-Made = TypeVar("Made")
 
 SEED = 21
 WINDOW, STRIDE, WINDOWS = 16_384, 12_288, 5
@@ -37,20 +31,20 @@ BASE = {
     "channels_in": 4,
     "channels": 64,
     "patch": 16,
-    "multipliers": (1, 2, 2, 2),
-    "factors": (2, 2, 4),
-    "blocks": (1, 1, 1),
-    "attentions": (False, False, True),
+    "multipliers": (1, 2, 2),
+    "factors": (2, 4),
+    "blocks": (1, 1),
+    "attentions": (False, True),
     "heads": 4,
     "head_dim": 32,
 }
-"""2.8M parameters."""
+"""2.2M parameters."""
 
 MEMORY = 16
 RECURRENT = {
     "channels_in": 4 + MEMORY,
-    "channels": 32,
-    "patch": 16,
+    "channels": 24,
+    "patch": 8,
     "multipliers": (1, 2, 2),
     "factors": (4, 4),
     "blocks": (1, 1),
@@ -58,19 +52,19 @@ RECURRENT = {
     "heads": 4,
     "head_dim": 32,
 }
-"""0.6M parameters; 16 hidden channels, as in the paper."""
+"""0.4M parameters; 16 hidden channels, as in the paper."""
 
 COORDINATOR = CoordinatorConfig(
-    channels=4, axes=1, patch=128, width=96, depth=4, heads=4, sigma_data=SIGMA_DATA
+    channels=4, axes=1, patch=128, width=96, depth=3, heads=4, sigma_data=SIGMA_DATA
 )
-"""0.8M parameters; tokens of 32 ms."""
+"""0.6M parameters; tokens of 32 ms."""
 
 LOCAL = CoordinatorConfig(
     channels=4,
     axes=1,
     patch=128,
     width=96,
-    depth=4,
+    depth=3,
     heads=4,
     sigma_data=SIGMA_DATA,
     reach=1,
@@ -104,28 +98,22 @@ COORDINATOR_CONFIG = TrainConfig(
 
 def base() -> EDMNetwork:
     """The base model before training."""
-    return _seeded(lambda: EDMNetwork(UNet1d(**BASE), SIGMA_DATA))
+    return seeded(SEED, lambda: EDMNetwork(UNet1d(**BASE), SIGMA_DATA))
 
 
 def coordinators() -> dict[str, tuple[Coordinator, int]]:
     """Coordinators before training, and the stride that each learns with."""
     return {
-        "full": (_seeded(lambda: Transformer(COORDINATOR)), STRIDE),
-        "local": (_seeded(lambda: Transformer(LOCAL)), STRIDE),
-        "rnn-overlap": (_seeded(recurrent), STRIDE),
-        "rnn": (_seeded(recurrent), WINDOW),
+        "full": (seeded(SEED, lambda: Transformer(COORDINATOR)), STRIDE),
+        "local": (seeded(SEED, lambda: Transformer(LOCAL)), STRIDE),
+        "rnn-overlap": (seeded(SEED, recurrent), STRIDE),
+        "rnn": (seeded(SEED, recurrent), WINDOW),
     }
 
 
 def recurrent() -> Recurrent:
     """The recurrent baseline."""
     return Recurrent(UNet1d(**RECURRENT), MEMORY, SIGMA_DATA)
-
-
-def _seeded(make: Callable[[], Made]) -> Made:
-    with torch.random.fork_rng(devices=[]):
-        torch.random.default_generator.manual_seed(SEED)
-        return make()
 
 
 def train(
@@ -185,9 +173,6 @@ def train_coordinator(
 
 def export(folder: Path, network: EDMNetwork, trained: dict[str, Coordinator]) -> None:
     """Write a folder of `compose_dde.folder` in half precision."""
-    modules: list[nn.Module] = [network, *trained.values()]
-    for module in modules:
-        module.half()
     made = Expansion(
         subject="music",
         base=network,
@@ -196,8 +181,12 @@ def export(folder: Path, network: EDMNetwork, trained: dict[str, Coordinator]) -
         window=(WINDOW,),
         stride=(STRIDE,),
         walk=WALK,
-        facts={"sample_rate": RATE, "stems": list(STEMS), "gain": GAIN},
+        facts={
+            "sample_rate": RATE,
+            "stems": list(STEMS),
+            "gain": GAIN,
+            "windows": WINDOWS,
+            "strides": {"rnn": [WINDOW]},
+        },
     )
-    save_expansion(folder, made)
-    for module in modules:
-        module.float()
+    write_half(folder, made)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Generator, LongTensor, Tensor, nn
@@ -15,8 +16,8 @@ from torch.nn import functional as F
 from compose_core.train import Task, TrainConfig
 from compose_metrics.audio import ears
 from compose_worlds.stems import cache
-from compose_worlds.stems.labels import labels
-from compose_worlds.stems.song import FASTEST, SLOWEST, STEMS, draw
+from compose_worlds.stems.labels import Labels, labels
+from compose_worlds.stems.song import FASTEST, SLOWEST, STEMS, Song, draw
 from compose_worlds.stems.theory import signature
 from compose_zoo.recipes.dde_songs import CLIP, RATE, SONGS
 
@@ -106,25 +107,29 @@ def seen(x: Tensor) -> Tensor:
     return torch.cat([ears.patches(one)[:1] for one in x.float()])
 
 
-def told(number: int) -> dict[str, object]:
-    """What is known of a cached song, with the place that it was cut at."""
+class Known(NamedTuple):
+    """What is known of a cached song: also the second of it at which the cache begins."""
+
+    song: Song
+    labels: Labels
+    start: float
+
+
+def told(number: int) -> Known:
+    """What is known of cached song ``number``."""
     song = draw(number, CLIP / RATE + 62)
-    generator = Generator().manual_seed(number)
-    start = int(torch.randint(60 * RATE, (), generator=generator)) / RATE
-    return {"song": song, "labels": labels(song), "start": start}
+    return Known(song, labels(song), cache.start_of(number, RATE) / RATE)
 
 
-def gather(
-    stems: Tensor, known: list[dict[str, object]], rows: list[tuple[int, int]]
-) -> dict[str, Tensor]:
+def gather(stems: Tensor, known: list[Known], rows: list[tuple[int, int]]) -> dict[str, Tensor]:
     """Mixes and labels of patches, given by row and first sample."""
     cut = torch.stack([stems[r, :, s : s + ears.SHORTEST] for r, s in rows]).float() / cache.SCALE
     found: dict[str, list[int]] = {"chord": [], "scale": [], "tempo": []}
     patches: list[tuple[int, ...]] = []
     for row, start in rows:
         about = known[row]
-        song, time = about["song"], about["start"] + (start + ears.SHORTEST / 2) / RATE
-        chord = about["labels"].chord_at(time)
+        song, time = about.song, about.start + (start + ears.SHORTEST / 2) / RATE
+        chord = about.labels.chord_at(time)
         found["chord"].append(chord.root + 12 * (chord.quality == "minor"))
         found["scale"].append(signature(song.tonic, song.mode))
         found["tempo"].append(int(12 * (song.tempo - SLOWEST) / (FASTEST - SLOWEST)))

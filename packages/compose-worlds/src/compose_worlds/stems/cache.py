@@ -24,13 +24,16 @@ SCALE = 32_767
 _NAME = "stems"
 
 
-def stretch(number: int, rate: int, frames: int) -> Tensor:
-    """A stretch (4, frames) float32 of song ``number``, beginning anywhere in its first minute."""
-    seconds = frames / rate
-    player = Player(draw(number, seconds + 62), rate)
+def start_of(number: int, rate: int) -> int:
+    """The sample of song ``number`` at which its stretch begins: anywhere in its first minute."""
     generator = torch.Generator().manual_seed(number)
-    start = int(torch.randint(60 * rate, (), generator=generator))
-    return player.play(start, frames)
+    return int(torch.randint(60 * rate, (), generator=generator))
+
+
+def stretch(number: int, rate: int, frames: int) -> Tensor:
+    """A stretch (4, frames) float32 of song ``number``."""
+    song = draw(number, frames / rate + 62)
+    return Player(song, rate).play(start_of(number, rate), frames)
 
 
 def sixteen_bits(samples: Tensor) -> Tensor:
