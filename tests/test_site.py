@@ -300,6 +300,23 @@ def test_strips_of_pictures_are_shown_beside_their_scenes(tmp_path):
     assert found["leaderboards/strips/toy-suite/better.png"] == b"strip"
     assert found["leaderboards/toy-suite.md"].count("a &lt;red&gt; sphere</figcaption>") == 1
     assert "toy-suite-items.json" in found["leaderboards/toy-suite.md"]
+    assert "pairs wide" not in found["leaderboards/toy-suite.md"]
+    items["items"][0]["scene"]["canvas"] = [160, 64]
+    (folder / "items.json").write_text(json.dumps(items))
+    found = module("leaderboard_pages").pages(tmp_path)
+    assert 'pairs wide" style="--shape: 2.5"' in found["leaderboards/toy-suite.md"]
+
+
+def test_penalties_of_cgi_are_drawn_where_several_were_measured(tmp_path):
+    publish(tmp_path, record("cgi", GOOD, 20.0), record("multidiffusion", BAD, 30.0))
+    place = "leaderboards/plots/toy-suite-kappa-0-light.svg"
+    assert place not in module("leaderboard_pages").pages(tmp_path)
+    publish(tmp_path, record("cgi-kappa-50", GOOD, 25.0), record("plain", GOOD, 25.0))
+    found = module("leaderboard_pages").pages(tmp_path)
+    words = found[place]
+    assert words.index("kappa = 0.5") < words.index("kappa = 0.95") < words.index("1 and more")
+    assert "plain" not in words
+    assert "toy-suite-kappa-1-dark.svg" in found["leaderboards/toy-suite.md"]
 
 
 def test_paper_tables_show_every_number_in_its_place():

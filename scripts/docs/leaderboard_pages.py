@@ -224,7 +224,7 @@ def _samples(one: Standing) -> Iterator[str]:
         return
     items = json.loads(one.items.read_text("utf-8"))["items"][:STRIP]
     yield "## Pictures\n\nThe same scenes and seeds, not chosen: the first of the suite.\n"
-    width, height = items[0]["scene"]["canvas"]
+    width, height = items[0]["scene"].get("canvas", (1, 1))
     if width > height:
         yield f'<div class="pictures pairs wide" style="--shape: {width / height:g}">'
     else:
