@@ -274,6 +274,22 @@ def test_processes_share_the_windows_and_agree_to_the_bit(tmp_path, request):
             assert torch.equal(result[name], value), name
 
 
+def test_on_every_device(device, draw):
+    config = CoordinatorConfig(**{**vars(LINE), "reach": 1, "summaries": 2})
+    composed, _ = line(config)
+    x_t = draw(2, 2, 56)
+    here = composed(x_t, level()).x0
+    there = composed.to(device)(x_t.to(device), level(), evaluator=Local(3)).x0
+    assert there.device.type == device.type
+    torch.testing.assert_close(there.cpu(), here, rtol=1e-3, atol=1e-3)
+    each = torch.tensor([[[0.2, 0.3], [0.7, 0.6]]])
+    places = positions.expand(Counted(), spoken(PLACES), each, (8, 8), w=2.0)
+    x_t = draw(1, 3, 8, 8)
+    here = places(x_t, level()).x0
+    there = places.to(device)(x_t.to(device), level()).x0
+    torch.testing.assert_close(there.cpu(), here, rtol=1e-3, atol=1e-3)
+
+
 def test_importing_does_not_need_sound_libraries():
     code = "import sys, compose_dde.composer; sys.exit('torchaudio' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

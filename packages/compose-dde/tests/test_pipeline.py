@@ -1,3 +1,5 @@
+import warnings
+
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -160,12 +162,16 @@ def test_what_is_known_keeps_its_noise_along_the_walk(draw):
             UsageError,
             "nothing left",
         ),
-        (lambda p: p(5.0, generator=seed(), before=torch.ones(1, 9)), ShapeError, "stems"),
-        (lambda p: p(5.0, generator=seed(), before=torch.ones(2, 0)), ShapeError, "stems"),
+        (
+            lambda p: p(5.0, generator=seed(), before=torch.ones(1, 9)),
+            ShapeError,
+            "wrong channels",
+        ),
+        (lambda p: p(5.0, generator=seed(), before=torch.ones(2, 0)), ShapeError, "no sound"),
         (
             lambda p: p(5.0, generator=seed(), before=torch.full((2, 9), float("nan"))),
             ShapeError,
-            "broken",
+            "no numbers",
         ),
         (
             lambda p: p(5.0, generator=seed(), before=torch.ones(2, 9), loop=True),
@@ -192,10 +198,11 @@ def test_bad_wishes_are_explained(call, kind, message, band):
 
 
 def test_silence_and_clipping_are_said(band):
-    with pytest.warns(UserWarning, match="silent"):
-        band(3.0, generator=seed(), before=torch.zeros(2, 16))
-    with pytest.warns(UserWarning, match="clipped: its peak is 2.00"):
-        band(3.0, generator=seed(), before=torch.full((2, 16), 2.0))
+    for before, word in ((torch.zeros(2, 16), "silent"), (torch.full((2, 16), 2.0), "peak 2.00")):
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            band(3.0, generator=seed(), before=before)
+        assert any(word in str(line.message) for line in told)
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])

@@ -37,8 +37,8 @@ def run(args: argparse.Namespace) -> int:
 def _stream(args: argparse.Namespace) -> int:
     import torch
 
+    from compose_dde.audio import Recorder
     from compose_dde.pipeline import MusicPipeline
-    from compose_dde.pipeline.files import SoundWriter
 
     pipe = MusicPipeline.from_pretrained(
         args.model, device=args.device, coordinator=args.coordinator, steps=args.steps
@@ -46,7 +46,7 @@ def _stream(args: argparse.Namespace) -> int:
     channels = len(pipe.names) if args.stems else 1
     generator = torch.Generator().manual_seed(args.seed)
     done = 0
-    with SoundWriter(args.out, pipe.sample_rate, channels) as file:
+    with Recorder(args.out, pipe.sample_rate, channels) as file:
         for piece in pipe.stream(args.duration, generator=generator):
             file.write(piece if args.stems else piece.sum(0, keepdim=True))
             done += piece.shape[1]

@@ -17,6 +17,8 @@ from compose_core.evaluate import Local
 from compose_core.run.flac import with_comment
 from compose_core.run.record import CHUNK, Settings
 from compose_core.scene import Scene
+from compose_dde.audio.checks import as_stems
+from compose_dde.audio.resampling import resample
 from compose_dde.folder import Expansion, Subject, load_expansion
 from compose_dde.pipeline.files import decode_sound, encode_sound, picture, png
 from compose_dde.pipeline.music import Music, MusicPipeline
@@ -117,7 +119,7 @@ class MusicMaker(_Maker):
     kind = MusicPipeline
 
     def fit(self) -> None:
-        """See `_Maker.fit`; sounds that are continued must have the rate of the model."""
+        """See `_Maker.fit`; sounds that are continued must have the stems of the model."""
         self._before()
 
     def make(self, settings: Settings, report: Report, tick: Tick) -> Music:
@@ -125,9 +127,10 @@ class MusicMaker(_Maker):
         pipe = cast(MusicPipeline, self.pipeline(settings, tick))
         generator = [torch.Generator().manual_seed(settings.seed)]
         assert self.scene.duration is not None
-        made = pipe(
-            self.scene.duration, generator=generator, loop=self.scene.wrap, before=self._before()
-        )
+        before, remarks = self._before()
+        for line in remarks:
+            report(line)
+        made = pipe(self.scene.duration, generator=generator, loop=self.scene.wrap, before=before)
         gains = {layer.name: layer.weight for layer in self.scene.layers}
         scale = torch.tensor([gains.get(name, 1.0) for name in made.names])[:, None]
         stems = made.stems[0] * scale
@@ -146,24 +149,21 @@ class MusicMaker(_Maker):
         stems = {f"{n}.flac": encode_sound(x, rate, title=f"{title}: {n}") for n, x in named}
         return with_comment(mix, CHUNK, record), stems
 
-    def _before(self) -> Tensor | None:
-        """What is continued, `(S, T)`: one file of all stems, or one for each of some."""
+    def _before(self) -> tuple[Tensor | None, list[str]]:
+        """What is continued, `(S, T)`: one file of all stems, or one for each of some; remarks."""
         given = {x.name: x.sound for x in self.scene.layers if x.sound is not None}
         if not given:
-            return None
+            return None, []
         facts = self.expansion.facts
         names, rate = list(facts["stems"]), int(facts["sample_rate"])
         found: dict[str, Tensor] = {}
+        remarks: list[str] = []
         for name, file in given.items():
             what = f"the sound {file!r} of layer {name!r}"
             values, has = decode_sound(self.scene.assets[file], what)
             if has != rate:
-                raise SceneError(
-                    f"{what} has another sample rate than the model",
-                    got=f"{has} Hz",
-                    expected=f"{rate} Hz",
-                    remedy="resample it",
-                )
+                remarks.append(f"{what} was resampled from {has} to {rate} Hz")
+                values = resample(values, has, rate)
             if name in names and values.shape[0] == 1:
                 found[name] = values[0]
             elif values.shape[0] == len(names):
@@ -175,11 +175,7 @@ class MusicMaker(_Maker):
                     expected=f"{len(names)} channels ({', '.join(names)}), or one in a layer "
                     "named like a stem",
                 )
-        longest = max(len(x) for x in found.values())
-        whole = torch.zeros(len(names), longest)
-        for name, values in found.items():
-            whole[names.index(name), : len(values)] = values
-        return whole
+        return as_stems(found, names), remarks
 
 
 @final

@@ -112,6 +112,7 @@ def run_scene(
             name=name,
             strict=strict,
             progress=progress,
+            trace=trace,
             report=reporter(warn, strict),
         )
         return

@@ -32,6 +32,7 @@ def run_made(
     name: str,
     strict: bool,
     progress: bool,
+    trace: bool,
     report: Callable[[str], None],
 ) -> Iterator[Path]:
     """`run_scene` for a method with a `Maker`; see there."""
@@ -42,6 +43,8 @@ def run_made(
     device = limits.check_device(device)
     for line in execute.check_method(scene, method, strict=strict):
         report(line)
+    if trace:
+        report(f"the method {method!r} writes no trace of this scene")
     chosen = maker.model() if model is None else model
     folder, weights = execute.locate_model(chosen)
     maker.load(folder, device)

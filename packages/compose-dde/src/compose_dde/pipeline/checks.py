@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from compose_core.errors import ShapeError
+from compose_dde.audio.checks import check_sound
 
-__all__ = ["check_chart", "check_sound"]
+__all__ = ["check_chart", "check_given"]
 
 
-def check_sound(sound: Tensor, stems: int) -> Tensor:
+def check_given(sound: Tensor, rate: int, names: Sequence[str]) -> Tensor:
     """A sound `(S, T)` that a model can hear, in float32.
 
     One that is silent or clipped is heard, with a warning.
@@ -20,28 +22,9 @@ def check_sound(sound: Tensor, stems: int) -> Tensor:
     Raises:
         ShapeError: It has not the stems of the model, no samples, or values that are not finite.
     """
-    if sound.dim() != 2 or sound.shape[0] != stems or not sound.shape[1]:
-        raise ShapeError(
-            "a sound has not the stems of the model",
-            got=tuple(sound.shape),
-            expected=f"({stems}, samples)",
-            remedy="give one channel for each stem; a mix cannot be taken apart",
-        )
-    if not sound.is_floating_point() or not bool(torch.isfinite(sound).all()):
-        raise ShapeError(
-            "a sound is broken",
-            got=f"{sound.dtype}, {int((~torch.isfinite(sound)).sum())} values not finite",
-            expected="finite floating point samples",
-        )
-    peak = float(sound.abs().max())
-    if peak == 0:
-        warnings.warn("the sound is silent; what is made beside it is free", stacklevel=3)
-    elif peak > 1:
-        share = float((sound.abs() > 1).float().mean())
-        warnings.warn(
-            f"the sound is clipped: its peak is {peak:.2f}, {share:.1%} of it above 1",
-            stacklevel=3,
-        )
+    what = f"the sound ({', '.join(names)})"
+    for line in check_sound(sound, rate, what=what, channels=len(names)).warnings:
+        warnings.warn(line, stacklevel=3)
     return sound.float()
 
 

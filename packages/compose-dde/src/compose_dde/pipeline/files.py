@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
-from types import TracebackType
-from typing import Any, Self, final
 
 import numpy as np
 import torch
@@ -13,11 +10,9 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
-from compose_core.errors import ComposeError, SceneError, UsageError
+from compose_core.errors import SceneError
 
-__all__ = ["SoundWriter", "decode_sound", "encode_sound", "picture", "png"]
-
-_KINDS = {".flac": "FLAC", ".wav": "WAV"}
+__all__ = ["decode_sound", "encode_sound", "picture", "png"]
 
 
 def encode_sound(sound: Tensor, sample_rate: int, *, title: str = "") -> bytes:
@@ -58,57 +53,6 @@ def decode_sound(data: bytes, what: str) -> tuple[Tensor, int]:
             f"{what} is no sound", got=str(error), expected="a FLAC or WAV file"
         ) from error
     return torch.from_numpy(np.ascontiguousarray(values.T)), int(rate)
-
-
-@final
-class SoundWriter:
-    """A sound file that grows, and is whole after every piece, whatever interrupts it.
-
-    Args:
-        path: Ends in .flac or .wav.
-        sample_rate: Samples per second.
-        channels: How many.
-
-    Raises:
-        UsageError: The name ends in something else.
-        ComposeError: The file cannot be written.
-    """
-
-    def __init__(self, path: str | Path, sample_rate: int, channels: int) -> None:
-        import soundfile
-
-        self.path = Path(path)
-        kind = _KINDS.get(self.path.suffix.lower())
-        if kind is None:
-            raise UsageError("unknown kind of sound file", got=self.path, expected=".flac or .wav")
-        try:
-            self._file: Any = soundfile.SoundFile(
-                str(self.path), "w", sample_rate, channels, "PCM_24", format=kind
-            )
-        except (RuntimeError, TypeError) as error:
-            raise ComposeError("a sound cannot be written", got=f"{path}: {error}") from error
-
-    def write(self, piece: Tensor) -> None:
-        """Append `(S, n)`; values beyond 1 are cut."""
-        self._file.write(piece.clamp(-1, 1).T.numpy())
-        self._file.flush()
-
-    def close(self) -> None:
-        """Write the last header."""
-        self._file.close()
-
-    def __enter__(self) -> Self:
-        """The writer itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close, also after an error: what was written stays."""
-        self.close()
 
 
 def picture(x: Tensor) -> Image.Image:

@@ -15,7 +15,7 @@ from compose_core.errors import UsageError
 from compose_core.noise import Generators
 from compose_dde.domain import span
 from compose_dde.folder import Subject
-from compose_dde.pipeline.checks import check_sound
+from compose_dde.pipeline.checks import check_given
 from compose_dde.pipeline.walk import DDEPipeline
 from compose_dde.subjects import music
 
@@ -113,7 +113,7 @@ class MusicPipeline(DDEPipeline):
             return self._music(made if loop else made[:, :, :length])
         if loop:
             raise UsageError("a continuation cannot be a loop", got="loop=True and before")
-        heard = check_sound(before, len(self.names))
+        heard = check_given(before, self.sample_rate, self.names)
         if heard.shape[1] >= length:
             raise UsageError(
                 "there is nothing left to continue",
@@ -156,7 +156,7 @@ class MusicPipeline(DDEPipeline):
             UsageError: The hole lies outside the sound, or a stem is unknown.
             ShapeError: The sound has other stems, or is not finite.
         """
-        sound = check_sound(sound, len(self.names))
+        sound = check_given(sound, self.sample_rate, self.names)
         first, last = (round(second * self.sample_rate) for second in hole)
         if not 0 <= first < last <= sound.shape[1]:
             raise UsageError(
