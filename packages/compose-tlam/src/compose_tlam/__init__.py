@@ -12,14 +12,29 @@ from compose_tlam._version import __version__
 if TYPE_CHECKING:
     from compose_tlam.labels import Label, LabelSet
     from compose_tlam.merge import TLAM
+    from compose_tlam.method import TLAMMethod
+    from compose_tlam.model import Painter
+    from compose_tlam.pipeline import TLAMPipeline
     from compose_tlam.stack import LabelStack
 
 _HOME = {
     "labels": ("Label", "LabelSet"),
     "merge": ("TLAM",),
+    "method": ("TLAMMethod",),
+    "model": ("Painter",),
+    "pipeline": ("TLAMPipeline",),
     "stack": ("LabelStack",),
 }
 
-__all__ = ["TLAM", "Label", "LabelSet", "LabelStack", "__version__"]
+__all__ = [
+    "TLAM",
+    "Label",
+    "LabelSet",
+    "LabelStack",
+    "Painter",
+    "TLAMMethod",
+    "TLAMPipeline",
+    "__version__",
+]
 
 __getattr__, __dir__ = lazy.attach(__name__, _HOME)

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from compose_core.errors import ShapeError, UsageError
 from compose_tlam.labels import Label, LabelSet
 
-__all__ = ["LabelStack", "Layer"]
+__all__ = ["LabelStack", "Layer", "missing"]
 
 
 @final
@@ -192,7 +192,7 @@ class LabelStack:
 
 
 def missing(
-    label: Label, batch: int, height: int, width: int, device: torch.device | str
+    label: Label, batch: int, height: int, width: int, device: torch.device | str = "cpu"
 ) -> Layer:
     """A layer that is valid nowhere."""
     size = (batch, height, width)

@@ -1,0 +1,121 @@
+"""Painters in folders: what is saved is what is loaded; labels are mapped by their names."""
+
+import json
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from compose_core.errors import UsageError, WeightsError
+from compose_tlam.labels import PRIMITIVES, Label, LabelSet
+from compose_tlam.model import Config, Painter
+from compose_tlam.stack import LabelStack
+from compose_tlam.testing import random_stack, tiny_config, tiny_painter
+
+KINDS = [("tlam", "asap"), ("clam", "spade"), ("poe", "asap"), ("mean", "asap")]
+
+
+def stack_of(seed, labels=PRIMITIVES):
+    return random_stack((1, 16, 16), torch.Generator().manual_seed(seed), labels=labels)
+
+
+@pytest.mark.parametrize(("merger", "generator"), [*KINDS, ("concatenation", "spade")])
+def test_a_saved_painter_paints_the_same(tmp_path, merger, generator):
+    made = tiny_painter(merger, generator)
+    if generator == "spade":  # running statistics and estimates of norms are part of it
+        for seed in range(3):
+            made(stack_of(seed))
+    made.eval()
+    made.save(tmp_path)
+    found = Painter.load(tmp_path)
+    assert found.config.labels == PRIMITIVES and not found.training
+    a, b = made(stack_of(9)), found(stack_of(9))
+    assert float((a - b).abs().max().detach()) < 0.02  # half precision
+    assert {p.name for p in tmp_path.iterdir()} == {"config.json", "model.safetensors"}
+
+
+def test_a_painter_takes_any_size_and_any_subset():
+    made = tiny_painter().eval()
+    some = random_stack((2, 9, 13), torch.Generator().manual_seed(0))
+    assert made(some).shape == (2, 3, 9, 13)
+    only = LabelStack(PRIMITIVES, {"edges": some.layers["edges"]})
+    assert made(only).shape == (2, 3, 9, 13)
+
+
+def height():
+    return Label(name="height", kind="continuous")
+
+
+def test_other_labels_are_mapped_by_name_and_said(tmp_path):
+    old = tiny_painter(missing="attention_mask").eval()
+    old.save(tmp_path)
+    labels = LabelSet([height(), *PRIMITIVES.only("edges", "depth", "normals", "semantics")])
+    found, remarks = Painter.adapted(tmp_path, labels)
+    assert any("'height' is new" in line for line in remarks)
+    assert any("'curvature' of the checkpoint is left out" in line for line in remarks)
+    stack = stack_of(0)
+    before = old(stack.without("curvature"))
+    after = found(LabelStack(labels, {k: stack.layers[k] for k in labels.names[1:]}))
+    torch.testing.assert_close(before, after, atol=0.02, rtol=0)
+
+
+@pytest.mark.parametrize("merger", ["tlam", "clam", "poe"])
+def test_the_order_of_labels_does_not_matter(tmp_path, merger):
+    old = tiny_painter(merger).eval()
+    old.save(tmp_path)
+    labels = LabelSet(list(PRIMITIVES)[::-1])
+    found, remarks = Painter.adapted(tmp_path, labels)
+    assert remarks == []
+    stack = stack_of(1)
+    after = found(LabelStack(labels, dict(stack.layers)))
+    torch.testing.assert_close(old(stack), after, atol=0.02, rtol=0)
+
+
+def test_labels_that_changed_are_named(tmp_path):
+    tiny_painter().save(tmp_path)
+    classes = Label(name="semantics", kind="discrete", high=3)
+    _, remarks = Painter.adapted(tmp_path, LabelSet([classes, *PRIMITIVES.only("depth")]))
+    assert any("has 4 channels, and had 9" in line for line in remarks)
+    with pytest.raises(WeightsError, match="knows none of these labels"):
+        Painter.adapted(tmp_path, LabelSet([height()]))
+
+
+def test_channels_side_by_side_cannot_be_mapped(tmp_path):
+    tiny_painter("concatenation").save(tmp_path)
+    with pytest.raises(WeightsError, match="cannot be mapped"):
+        Painter.adapted(tmp_path, PRIMITIVES.only("depth"))
+
+
+@pytest.mark.parametrize("damage", ["cut", "gone", "json", "labels", "kind", "format"])
+def test_damaged_folders_are_refused(tmp_path, damage):
+    tiny_painter().save(tmp_path)
+    weights, config = tmp_path / "model.safetensors", tmp_path / "config.json"
+    said = json.loads(config.read_text())
+    if damage == "cut":
+        weights.write_bytes(weights.read_bytes()[:200])
+    elif damage == "gone":
+        weights.unlink()
+    elif damage == "json":
+        config.write_text("{")
+    elif damage == "labels":
+        said["labels"] = said["labels"][:2]
+        config.write_text(json.dumps(said))
+    elif damage == "kind":
+        said["merger"]["kind"] = "blender"
+        config.write_text(json.dumps(said))
+    else:
+        config.write_text(json.dumps({**said, "format": 9}))
+    with pytest.raises(WeightsError):
+        Painter.load(tmp_path)
+
+
+@given(st.sampled_from(["width", "layers", "shape"]))
+def test_unknown_options_are_refused(name):
+    config = tiny_config()
+    wrong = Config(labels=PRIMITIVES, merger="tlam", merging={"widths": 3})
+    with pytest.raises(UsageError):
+        Painter(wrong)
+    assert Config.from_json(json.loads(json.dumps(config.to_json()))).labels == config.labels
+    with pytest.raises(WeightsError):
+        Config.from_json({"format": 1, name: 3})
