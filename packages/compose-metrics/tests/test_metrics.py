@@ -15,7 +15,9 @@ from compose_metrics.alignment.clip_score import CLIPScore
 from compose_metrics.alignment.encoders import EncodedTexts
 from compose_metrics.alignment.localized import LocalizedSemantics
 from compose_metrics.audio.fad import FAD, FADInfinity, SubFAD
+from compose_metrics.audio.seams import SeamAudibility
 from compose_metrics.audio.separation import SISDRi
+from compose_metrics.audio.structure import StructureAgreement
 from compose_metrics.compbench import (
     AttributeBinding,
     Complex,
@@ -120,6 +122,7 @@ THROUGH = {
     FAD: lambda s: FAD(Model(s)),
     FADInfinity: lambda s: FADInfinity(Model(s)),
     SubFAD: lambda s: SubFAD(Model(s), ["drums"]),
+    StructureAgreement: lambda s: StructureAgreement("key", judge=s),
     AttributeBinding: lambda s: AttributeBinding("color", Model(s)),
     Complex: lambda s: Complex(FIXED, Model(s), FIXED),
     NonSpatial: lambda s: NonSpatial(Model(s)),
@@ -177,7 +180,7 @@ OF_PICTURES = {
 }
 """How each metric that takes pictures is shown some; the others take maps or sounds."""
 
-WITHOUT = {SISDRi, SSIM}
+WITHOUT = {SISDRi, SSIM, SeamAudibility}
 """Metrics that look through none."""
 
 

@@ -13,8 +13,11 @@ if TYPE_CHECKING:
     from compose_metrics.aesthetic import AestheticScore
     from compose_metrics.alignment.clip_score import CLIPScore
     from compose_metrics.alignment.localized import LocalizedSemantics
+    from compose_metrics.audio.ears import Ears
     from compose_metrics.audio.fad import FAD, FADInfinity, SubFAD
+    from compose_metrics.audio.seams import SeamAudibility
     from compose_metrics.audio.separation import SISDRi
+    from compose_metrics.audio.structure import StructureAgreement
     from compose_metrics.dense import (
         DepthMAE,
         DepthOrder,
@@ -47,8 +50,11 @@ _HOME = {
     "aesthetic": ("AestheticScore",),
     "alignment.clip_score": ("CLIPScore",),
     "alignment.localized": ("LocalizedSemantics",),
+    "audio.ears": ("Ears",),
     "audio.fad": ("FAD", "FADInfinity", "SubFAD"),
+    "audio.seams": ("SeamAudibility",),
     "audio.separation": ("SISDRi",),
+    "audio.structure": ("StructureAgreement",),
     "dense": (
         "DepthMAE",
         "DepthOrder",
@@ -85,6 +91,7 @@ __all__ = [
     "Density",
     "DepthMAE",
     "DepthOrder",
+    "Ears",
     "Extractor",
     "FAD",
     "FADInfinity",
@@ -109,9 +116,11 @@ __all__ = [
     "Result",
     "SISDRi",
     "SSIM",
+    "SeamAudibility",
     "Source",
     "Statistics",
     "StreamedFID",
+    "StructureAgreement",
     "SubFAD",
     "__version__",
     "comparable",
