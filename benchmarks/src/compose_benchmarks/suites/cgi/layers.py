@@ -162,12 +162,10 @@ class Likeness(_Compared):
         self, pictures: Tensor, alone: Tensor, boxes: Sequence[Box], *, keys: Keys = None
     ) -> None:
         """Take pictures, and objects by themselves, (B, 3, H, W) in [-1, 1], with boxes."""
-        cosines = [
-            F.cosine_similarity(
-                *self.clip.encode_pictures(_cut(torch.stack(pair), box)).double(), 0
-            )
-            for *pair, box in zip(taken(pictures), taken(alone), boxes, strict=True)
-        ]
+        cosines: list[Tensor] = []
+        for shown, own, box in zip(taken(pictures), taken(alone), boxes, strict=True):
+            both = self.clip.encode_pictures(_cut(torch.stack([shown, own]), box)).double()
+            cosines.append(F.cosine_similarity(both[0], both[1], dim=0))
         self.add(keys, value=torch.stack(cosines))
 
 
