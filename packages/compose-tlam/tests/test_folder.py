@@ -58,7 +58,7 @@ def test_bad_files_are_named(tmp_path):
         read_folder(tmp_path, PRIMITIVES)
     (tmp_path / "depth.png").unlink()
     save(tmp_path / "normals.png", np.full((4, 4, 3), 255, np.uint8))
-    with pytest.raises(SceneError, match=r"normals.png(.*\n?)*unit length"):
+    with pytest.raises(SceneError, match="normals.png holds vectors that are not of unit"):
         read_folder(tmp_path, PRIMITIVES)
     (tmp_path / "normals.png").write_bytes(b"not a picture")
     with pytest.raises(SceneError, match="normals.png"):
