@@ -5,7 +5,7 @@ import torch
 
 from compose_core.errors import ShapeError
 from compose_worlds.terrain import SEASONS, Weather, draw, read, satellite
-from compose_worlds.terrain.draw import HELD_OUT
+from compose_worlds.terrain.places import HELD_OUT
 
 
 def pairs(n, size):

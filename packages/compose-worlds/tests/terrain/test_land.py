@@ -5,9 +5,9 @@ import torch
 
 from compose_core.errors import UsageError
 from compose_worlds.terrain import CLASSES, Land, Weather, chart, draw, region, satellite
-from compose_worlds.terrain.draw import HELD_OUT, LANDS
 from compose_worlds.terrain.noise import cells, fractal, grid, smooth
 from compose_worlds.terrain.picture import DIRECTIONS, FLAT, SEASONS, palette, tall
+from compose_worlds.terrain.places import HELD_OUT, LANDS
 
 
 @pytest.mark.parametrize(("top", "left"), [(-40, 7), (1000, 123_456)])

@@ -13,7 +13,7 @@ from compose_dde.folder import Expansion, Walk
 from compose_dde.networks import EDMNetwork, MapUNet
 from compose_dde.precondition import Spread
 from compose_dde.training import BaseOfMaps, CoordinatedMaps, DenoisingTask
-from compose_worlds.terrain.draw import HELD_OUT
+from compose_worlds.terrain.places import HELD_OUT
 from compose_zoo.recipes import stages
 from compose_zoo.recipes.dde_lands import Lands
 from compose_zoo.recipes.dde_parts import seeded, write_half

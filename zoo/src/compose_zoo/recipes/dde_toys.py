@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import LongTensor, Tensor
 
 from compose_worlds.positions import draw, picture, stack
-from compose_worlds.positions.picture import SIZE
+from compose_worlds.positions.pixels import SIZE
 
 SCENES = range(0, 16_384)
 _CHUNK = 256

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from compose_core.train import Task, TrainConfig
 from compose_metrics.audio import ears
 from compose_worlds.stems import cache
-from compose_worlds.stems.labels import Labels, labels
+from compose_worlds.stems.facts import Labels, labels
 from compose_worlds.stems.song import FASTEST, SLOWEST, STEMS, Song, draw
 from compose_worlds.stems.theory import signature
 from compose_zoo.recipes.dde_songs import CLIP, RATE, SONGS

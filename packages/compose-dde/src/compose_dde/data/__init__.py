@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 from compose_core import lazy
 
 if TYPE_CHECKING:
-    from compose_dde.data.centres import centres
     from compose_dde.data.clevr import ClevrPositions
+    from compose_dde.data.components import centres
     from compose_dde.data.maps import PairedMaps, SideBySide
     from compose_dde.data.slakh import STEMS, Slakh, Track
 
 _HOME = {
-    "centres": ("centres",),
+    "components": ("centres",),
     "clevr": ("ClevrPositions",),
     "maps": ("PairedMaps", "SideBySide"),
     "slakh": ("STEMS", "Slakh", "Track"),

@@ -2,8 +2,8 @@
 
 The modules are `theory` (scales, chords, loops), `song` (what a song is, and songs by number),
 `patterns` and `score` (the notes that are played), `voices` (how they sound), `render` (stems as
-samples), `labels` (what is known of every moment), `cache` (songs on disk), and for judging sound
-that somebody else made: `hearing` (key, tempo and chords of a sound) and `agreement` (whether
+samples), `facts` (what is known of every moment), `cache` (songs on disk), and for judging sound
+that somebody else made: `hearing` (key, tempo and chords of a sound) and `coherence` (whether
 distant parts of it belong together).
 """
 
@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING
 from compose_core import lazy
 
 if TYPE_CHECKING:
-    from compose_worlds.stems.agreement import Agreement, agreement
+    from compose_worlds.stems.coherence import Agreement, agreement
+    from compose_worlds.stems.facts import Labels, labels
     from compose_worlds.stems.hearing import Hearing, hear
-    from compose_worlds.stems.labels import Labels, labels
     from compose_worlds.stems.render import mixed, stems
     from compose_worlds.stems.song import STEMS, Section, Song, draw
 
 _HOME = {
-    "agreement": ("Agreement", "agreement"),
+    "coherence": ("Agreement", "agreement"),
     "hearing": ("Hearing", "hear"),
-    "labels": ("Labels", "labels"),
+    "facts": ("Labels", "labels"),
     "render": ("mixed", "stems"),
     "song": ("STEMS", "Section", "Song", "draw"),
 }

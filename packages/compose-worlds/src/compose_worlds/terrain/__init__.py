@@ -5,7 +5,7 @@ from, which are the same everywhere in one picture and nowhere in the map. So di
 picture have to agree on what no part of the map says.
 
 The modules are `noise` (the same field in every crop), `land` (what is where), `picture` (the map
-and the picture), `draw` (places by number) and `judge` (season, light and classes of a picture).
+and the picture), `places` (by number) and `judge` (season, light and classes of a picture).
 """
 
 from typing import TYPE_CHECKING
@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 from compose_core import lazy
 
 if TYPE_CHECKING:
-    from compose_worlds.terrain.draw import draw
     from compose_worlds.terrain.judge import Reading, read
     from compose_worlds.terrain.land import CLASSES, Land, Region, region
     from compose_worlds.terrain.picture import SEASONS, Weather, chart, satellite
+    from compose_worlds.terrain.places import draw
 
 _HOME = {
-    "draw": ("draw",),
+    "places": ("draw",),
     "judge": ("Reading", "read"),
     "land": ("CLASSES", "Land", "Region", "region"),
     "picture": ("SEASONS", "Weather", "chart", "satellite"),
