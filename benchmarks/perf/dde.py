@@ -49,6 +49,15 @@ TINY_BASE: dict[str, Any] = {
     "heads": 4,
     "head_dim": 32,
 }
+LEAST_BASE: dict[str, Any] = {
+    **TINY_BASE,
+    "channels": 16,
+    "multipliers": (1, 1),
+    "factors": (4,),
+    "blocks": (1,),
+    "attentions": (False,),
+}
+"""For streams: what a base model computes does not matter to how memory grows."""
 TINY = CoordinatorConfig(channels=4, axes=1, patch=128, width=96, depth=4, heads=4, sigma_data=0.2)
 
 
@@ -185,10 +194,10 @@ def difference() -> float:
 
 
 def stream(minutes: int) -> None:
-    """A stream with the tiny sizes and two steps."""
+    """A stream of the tiny coordinator with two steps."""
     made = Expansion(
         subject="music",
-        base=EDMNetwork(UNet1d(**TINY_BASE).requires_grad_(False), 0.2, clamp=True),
+        base=EDMNetwork(UNet1d(**LEAST_BASE).requires_grad_(False), 0.2, clamp=True),
         coordinators={"local": spoken(local(TINY))},
         channels=4,
         window=(TINY_WINDOW,),
