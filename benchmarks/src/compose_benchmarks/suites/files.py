@@ -12,6 +12,7 @@ import json
 from collections.abc import Mapping
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
@@ -40,6 +41,21 @@ class Files:
         """Name of the file of a picture (3, H, W) in [0, 1]."""
         levels = (values * 255).round().permute(1, 2, 0).cpu().numpy().astype(np.uint8)
         return self._keep("picture", levels)
+
+    def numbers(self, values: Tensor) -> str:
+        """Name of the file of class numbers (H, W) below 256."""
+        return self._keep("numbers", values.cpu().numpy().astype(np.uint8))
+
+    def edges(self, values: Tensor) -> str:
+        """Name of the file, 8 bit, of strengths (H, W) in [0, 1]."""
+        levels = (values * 255).round().cpu().numpy().astype(np.uint8)
+        return self._keep("edges", levels)
+
+    def signed(self, kind: str, values: Tensor) -> str:
+        """Name of the file of up to three channels (C, H, W) in [-1, 1]; 0 is level 128."""
+        levels = (values * 127 + 128).round().clamp(0, 255).permute(1, 2, 0)
+        full = torch.nn.functional.pad(levels, (0, 3 - levels.shape[2]))
+        return self._keep(kind, full.cpu().numpy().astype(np.uint8))
 
     def points(self, values: Mapping[str, tuple[float, float]]) -> str:
         """Name of the file of keypoints, x and y as fractions of the canvas."""
