@@ -20,7 +20,7 @@ from PIL import Image, ImageOps
 from compose_core.errors import SceneError, ShapeError
 
 Array = NDArray[np.float32]
-Kind = Literal["mask", "depth", "segments", "exemplar"]
+Kind = Literal["mask", "depth", "segments", "exemplar", "vectors", "edges"]
 
 MAX_PIXELS = 64_000_000
 """Largest picture that is decoded, in pixels (64 megapixels)."""
@@ -35,13 +35,24 @@ _MODES: dict[Kind, tuple[str, ...]] = {
     "depth": ("L", "I;16", "I;16B", "I", "F"),
     "segments": ("L", "P", "I;16"),
     "exemplar": ("RGB", "RGBA", "L", "LA", "P", "CMYK", "YCbCr"),
+    "vectors": ("RGB",),
+    "edges": ("1", "L", "I;16"),
 }
 _EXPECTED: dict[Kind, str] = {
     "mask": "a greyscale picture, 8 or 16 bit (mode 1, L or I;16): white inside, black outside",
     "depth": "a greyscale picture, 8 or 16 bit or float (mode L, I;16, I or F): near is bright",
     "segments": "one label per pixel (mode L, P or I;16)",
     "exemplar": "a colour or greyscale picture",
+    "vectors": "a colour picture (mode RGB) whose channels are -1 to 1 on 1 to 255",
+    "edges": "a greyscale picture, 8 or 16 bit (mode 1, L or I;16)",
 }
+MAX_CURVATURE = 8.0
+"""Curvature of the greatest level of a curvature file, in 1 / metre."""
+
+_NOTHING, _OFF, _STRAY = 0.5, 0.1, 0.02
+"""Vectors shorter than this are none; others are of unit length up to this, but for a few strays:
+8 bits round, and resizing blends."""
+
 _WHITE = {"1": 1.0, "L": 255.0, "I;16": 65535.0}
 
 
@@ -192,6 +203,44 @@ def check_depth(values: Array, what: str = "the depth") -> Array:
             remedy="leave the depth out, or use `z` to order flat layers",
         )
     return _frozen(((values.astype(np.float64) - low) / (high - low)).astype(np.float32))
+
+
+def read_normals(data: bytes, size: tuple[int, int], what: str = "the normals") -> Array:
+    """Unit normals (H, W, 3); zero where there is no direction (128, 128, 128).
+
+    Raises:
+        SceneError: vectors are neither of about unit length nor about zero.
+    """
+    values = _signed(data, size, what)
+    length = np.linalg.norm(values, axis=-1)
+    none = length < _NOTHING
+    off = ~none & (np.abs(length - 1) > _OFF)
+    if off.mean() > _STRAY:
+        raise SceneError(
+            f"{what} holds vectors that are not of unit length",
+            got=f"{int(off.sum())} of {off.size} pixels, length {float(length[off][0]):.3g}",
+            expected="length 1, or 128, 128, 128 for no direction",
+            remedy="normalise them before writing (128 + 127 n)",
+        )
+    scaled = values / np.maximum(length, 1e-6)[..., None]
+    return _frozen(np.where(none[..., None], np.float32(0), scaled).astype(np.float32))
+
+
+def read_curvature(data: bytes, size: tuple[int, int], what: str = "the curvature") -> Array:
+    """Principal curvatures (H, W, 2) in 1 / metre, from -8 to 8."""
+    return _frozen(_signed(data, size, what)[..., :2] * np.float32(MAX_CURVATURE))
+
+
+def read_edges(data: bytes, size: tuple[int, int], what: str = "the edges") -> Array:
+    """Strength of edges (H, W) in [0, 1]."""
+    picture = _checked(data, "edges", what, size)
+    return _frozen(np.asarray(picture).astype(np.float32) / np.float32(_WHITE[picture.mode]))
+
+
+def _signed(data: bytes, size: tuple[int, int], what: str) -> Array:
+    """Channels from -1 to 1 on 1 to 255; 128 is exactly 0."""
+    values = np.asarray(_checked(data, "vectors", what, size)).astype(np.float32)
+    return ((values - 128) / 127).clip(-1, 1)
 
 
 def read_segments(

@@ -95,7 +95,10 @@ def test_a_missing_file_is_named(tmp_path):
         load_scene(write_scene(tmp_path, 'mask = "lost.png"'))
 
 
-@pytest.mark.parametrize("key", ["mask", "depth", "exemplar", "segments", "keypoints"])
+@pytest.mark.parametrize(
+    "key",
+    ["mask", "depth", "exemplar", "segments", "keypoints", "normals", "curvature", "edges"],
+)
 def test_a_file_of_the_wrong_kind_names_layer_and_key(tmp_path, key):
     (tmp_path / "x.png").write_bytes(b"\x80\x04\x95not a picture")
     with pytest.raises(SceneError) as caught:

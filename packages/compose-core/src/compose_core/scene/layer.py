@@ -25,12 +25,15 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 CONTENT = frozenset(
     {
         "prompt", "box", "mask", "depth", "exemplar", "segments", "keypoints", "proxy",
-        "point", "map", "sound",
+        "point", "map", "sound", "normals", "curvature", "edges",
     }
 )  # fmt: skip
 """Keys of a layer that ask for something; the others only qualify."""
 
-FILES = ("mask", "depth", "exemplar", "segments", "keypoints", "map", "sound")
+FILES = (
+    "mask", "depth", "exemplar", "segments", "keypoints", "map", "sound",
+    "normals", "curvature", "edges",
+)  # fmt: skip
 """Keys of a layer that name a file."""
 
 
@@ -125,6 +128,14 @@ class Layer(Strict):
     """Schematic map of what to draw, a picture in colours of the size of the canvas."""
     sound: FileName | None = None
     """Sound file, FLAC or WAV, that is kept and continued; for scenes with a duration."""
+    normals: FileName | None = None
+    """Colour picture of the size of the canvas: x right, y up, z towards the camera in red, green
+    and blue, -1 to 1 on 1 to 255; 128, 128, 128 is no direction."""
+    curvature: FileName | None = None
+    """Colour picture of the size of the canvas: principal curvatures in red and green, -8 to 8
+    per metre on 1 to 255, convex is above 128."""
+    edges: FileName | None = None
+    """Greyscale picture of the size of the canvas, 8 or 16 bit: strength of edges."""
 
     @model_validator(mode="after")
     def _sensible(self) -> Layer:

@@ -30,8 +30,11 @@ from compose_core.images import (
     check_depth,
     check_mask,
     read_colours,
+    read_curvature,
     read_depth,
+    read_edges,
     read_mask,
+    read_normals,
     read_segments,
 )
 from compose_core.scene import strict_json
@@ -126,6 +129,12 @@ def _decode(key: str, data: bytes, canvas: tuple[int, int], what: str) -> Condit
             return Segments(read_segments(data, canvas, what))
         case "exemplar":
             return Exemplar(read_colours(data, what))
+        case "normals":
+            return Normals(read_normals(data, canvas, what))
+        case "curvature":
+            return LabelMap("curvature", read_curvature(data, canvas, what))
+        case "edges":
+            return Edges(read_edges(data, canvas, what))
         case "map":
             return LabelMap("map", _sized(read_colours(data, what), canvas, what))
         case _:
