@@ -93,3 +93,33 @@ def test_proxies_of_unknown_classes_are_refused(scene):
 def test_a_smaller_registry_takes_what_it_knows(scene):
     stack, _ = from_scene(scene((0.0, 2.0)), PRIMITIVES.only("semantics"))
     assert set(stack.layers) == {"semantics"}
+
+
+def test_all_five_labels_come_from_files():
+    signs = np.full((8, 8, 3), 128, np.uint8)
+    signs[..., 2] = 255
+    signs[0, 0] = 128
+    assets = {
+        **files("s.png", np.full((8, 8), 1, np.uint8)),
+        **files("d.png", np.arange(64, dtype=np.uint8).reshape(8, 8)),
+        **files("n.png", signs),
+        **files("c.png", np.full((8, 8, 3), (255, 128, 0), np.uint8)),
+        **files("e.png", np.full((8, 8), 51, np.uint8)),
+    }
+    names = {"segments": "s", "depth": "d", "normals": "n", "curvature": "c", "edges": "e"}
+    layer = {"name": "all", **{key: f"{name}.png" for key, name in names.items()}}
+    stack, remarks = from_scene(flat([layer], assets), PRIMITIVES)
+    assert remarks == () and set(stack.layers) == set(PRIMITIVES.names)
+    normals = stack.layers["normals"]
+    assert not bool(normals.valid[0, 0, 0]) and int(normals.valid.sum()) == 63
+    assert torch.equal(normals.value[0, :, 3, 3], torch.tensor([0.0, 0.0, 1.0]))
+    assert torch.equal(stack.layers["curvature"].value[0, :, 3, 3], torch.tensor([8.0, 0.0]))
+    assert float(stack.layers["edges"].value[0, 0, 3, 3]) == pytest.approx(0.2)
+
+
+def test_bad_normals_of_files_are_named():
+    layer = {"name": "a", "normals": "n.png"}
+    with pytest.raises(SceneError, match="normals 'n.png' of layer 'a'"):
+        flat([layer], files("n.png", np.full((8, 8, 3), 255, np.uint8)))
+    with pytest.raises(SceneError, match="wrong mode"):
+        flat([layer], files("n.png", np.full((8, 8), 255, np.uint8)))

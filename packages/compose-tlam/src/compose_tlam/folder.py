@@ -4,8 +4,8 @@
 |---|---|
 | ``semantics.png`` | class numbers, 8 or 16 bit |
 | ``depth.png``, ``edges.png`` | the range of the label on 0 to 65535 (16 bit) or to 255 |
-| ``normals.png`` | unit vectors: -1 to 1 on 1 to 255, 8 bit |
-| ``curvature.png`` | two channels in red and green: the range of the label on 0 to 255 |
+| ``normals.png`` | unit vectors: -1 to 1 on 1 to 255 |
+| ``curvature.png`` | red and green: -8 to 8 per metre on 1 to 255 |
 | ``NAME.valid.png`` | white where NAME is valid; without it NAME is valid everywhere |
 | ``labels.json`` | ``{"inverse_depth": [far, near]}``: 1 / metre of depth 0 and 1, if known |
 
@@ -109,7 +109,8 @@ def _read(path: Path, label: Label) -> Tensor:
         length = vector.norm(dim=0)
         near = (length - 1).abs() <= label.tolerance  # 8 bits round; anything more is an error
         return torch.where(near, F.normalize(vector, dim=0), vector)
-    return label.low + (label.high - label.low) * raw / _BYTE
+    middle, reach = (label.low + label.high) / 2, (label.high - label.low) / 2
+    return middle + reach * ((raw - 128) / 127).clamp(-1, 1)
 
 
 def _is_bytes(path: Path) -> bool:
@@ -159,11 +160,13 @@ def _levels(label: Label, layer: Layer) -> Any:
     valid = layer.valid[:1].cpu()
     if label.kind == "vector":
         return _planes(torch.where(valid, value * 127 + 128, torch.full_like(value, 128)))
+    if label.channels > 1:
+        middle, reach = (label.low + label.high) / 2, (label.high - label.low) / 2
+        share = ((value - middle) / reach).clamp(-1, 1).nan_to_num(0)
+        return _planes(torch.where(valid, share, torch.zeros_like(share)) * 127 + 128)
     share = ((value - label.low) / (label.high - label.low)).clamp(0, 1)
     share = torch.where(valid, share, torch.zeros_like(share)).nan_to_num(0)
-    if label.channels == 1:
-        return (share[0] * _SHORT).round().numpy().astype(np.uint16)
-    return _planes(share * _BYTE)
+    return (share[0] * _SHORT).round().numpy().astype(np.uint16)
 
 
 def _planes(values: Tensor) -> Any:

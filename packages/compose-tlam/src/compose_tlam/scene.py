@@ -13,7 +13,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from compose_core.conditions import Box, Condition, Depth, LabelMap, Mask, Normals, Segments
+from compose_core.conditions import (
+    Box,
+    Condition,
+    Depth,
+    Edges,
+    LabelMap,
+    Mask,
+    Normals,
+    Segments,
+)
 from compose_core.scene import Scene
 from compose_core.scene.layer import Layer as SceneLayer
 from compose_tlam.checks import check_layer, contradictions
@@ -160,6 +169,13 @@ def _pasted(stack: LabelStack, layer: SceneLayer, conditions: Sequence[Condition
             case Segments(values):
                 whole = torch.ones(1, *values.shape, dtype=torch.bool)
                 layers["semantics"] = Layer(torch.from_numpy(values.copy())[None], whole)
+            case Normals(values):
+                some = _real(_tensor(values))
+                layers["normals"] = Layer(some.value, some.value.norm(dim=1) > 0.5)
+            case Edges(values):
+                layers["edges"] = _real(_tensor(values)[..., None])
+            case LabelMap(task, values):
+                layers[task] = _real(_tensor(values))
             case _:
                 pass
     known = {key: x for key, x in layers.items() if key in stack.labels.names}

@@ -47,9 +47,10 @@ CONFIG = TrainConfig(
     precision="bf16",
     channels_last=True,
     checkpoint_every=250,
+    keep=8,  # all of them: how FID falls is a figure of the paper
     **PAPER,
 )
-"""The paper's game on a small budget; learning rates are five times its own."""
+"""The paper's game on a small budget; the generator learns five times as fast as there."""
 
 _CURVATURE = 8.0
 _CHUNK = 256
@@ -76,7 +77,7 @@ class Plan:
     generator: str = "asap"
     painting: dict[str, Any] = field(default_factory=lambda: ASAP)
     names: tuple[str, ...] = PRIMITIVES.names
-    game: Game = Game()
+    game: Game
 
     def config(self) -> Config:
         """What the painter is made of."""
@@ -90,10 +91,11 @@ class Plan:
         )
 
 
-_TLAM = Plan(merger="tlam", merging={"width": WIDTH, "layers": 2, "ratio": 2.0})
-_CLAM = Plan(merger="clam", merging={"width": WIDTH, "layers": 2})
-_NAIVE = Plan(merger="concatenation")
-_SPARSE = Game(sparsity=0.5)
+_DENSE = Game(discriminator_rate=0.8)  # 4e-4, as in the paper
+_SPARSE = replace(_DENSE, sparsity=0.5)
+_TLAM = Plan(merger="tlam", merging={"width": WIDTH, "layers": 2, "ratio": 2.0}, game=_DENSE)
+_CLAM = Plan(merger="clam", merging={"width": WIDTH, "layers": 2}, game=_DENSE)
+_NAIVE = Plan(merger="concatenation", game=_DENSE)
 
 PLANS: dict[str, Plan] = {
     "tlam-tiny": _TLAM,

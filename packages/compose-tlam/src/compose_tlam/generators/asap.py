@@ -77,8 +77,22 @@ class ASAP(Generator):
             convolutions.append(_layer(last, deep, 1))
             last = deep
         self.stream = nn.Sequential(*convolutions)
-        # Its outputs are the weights of networks: fan-in scales them as if they were learned.
         self.predict = nn.Linear(last, sum(a * b + b for a, b in self.shapes))
+        self._calm()
+
+    def _calm(self) -> None:
+        """Start from networks that keep the size of what they are given, without biases.
+
+        A cell is a vector of rectified normal numbers, of mean square 1 / 2; weights of variance
+        2 / inside follow from predictors of variance 4 / (inside deep).
+        """
+        nn.init.zeros_(self.predict.weight)
+        nn.init.zeros_(self.predict.bias)
+        start = 0
+        for inside, outside in self.shapes:
+            rows = self.predict.weight[start + outside : start + outside + inside * outside]
+            nn.init.normal_(rows, std=2 * (inside * self.predict.in_features) ** -0.5)
+            start += outside + inside * outside
 
     def paint(self, concept: Tensor) -> Tensor:
         """Pictures of concepts whose sides are multiples of the tile."""
