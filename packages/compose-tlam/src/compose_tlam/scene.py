@@ -120,7 +120,9 @@ def rendered(conditions: Sequence[Condition], labels: LabelSet, name: str) -> Re
     layers = {key: layer for key, layer in layers.items() if key in labels.names}
     for key, layer in layers.items():
         layers[key] = check_layer(labels.named(key), layer, f"the proxy of layer {name!r}")
-    stack = LabelStack(labels, layers or {labels[0].name: missing(labels[0], 1, *depth.shape)})
+    height, width = depth.shape
+    none = {labels[0].name: missing(labels[0], 1, height, width)}
+    stack = LabelStack(labels, layers or none)
     return Rendered(depth, inside, _with_edges(_without_sky(stack)))
 
 
