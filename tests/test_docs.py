@@ -189,7 +189,7 @@ def test_every_example_scene_loads(path):
     from compose_core.scene import load_scene
 
     scene = load_scene(path)
-    assert scene.layers and scene.prompt
+    assert scene.prompt and (scene.layers or scene.duration)
 
 
 def test_the_scene_of_the_readme_is_the_first_example():
