@@ -204,9 +204,9 @@ def test_a_label_is_added_by_training_its_projection_alone(missing):
     assert not bool(made.position.grad[:5].any()) and bool(made.position.grad[5].any())
 
 
-@given(st.integers(1, 10**7), st.sampled_from(["cpu", "cuda"]))
-def test_pieces_cover_all_pixels_and_never_exceed_a_launch(count, kind):
-    bounds = pieces(count, torch.device(kind), None)
+@given(st.integers(1, 10**6), st.sampled_from(["cpu", "cuda"]), st.sampled_from([96, 480]))
+def test_pieces_cover_all_pixels_and_never_exceed_a_launch(count, kind, row):
+    bounds = pieces(count, torch.device(kind), None, row)
     assert bounds[0][0] == 0 and bounds[-1][1] == count
     assert all(a[1] == b[0] for a, b in zip(bounds, bounds[1:], strict=False))
     assert max(b - a for a, b in bounds) <= GPU_PIXELS <= 65_535

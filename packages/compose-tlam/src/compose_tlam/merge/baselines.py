@@ -12,7 +12,6 @@ from torch.nn import functional as F
 from compose_core.errors import UsageError
 from compose_tlam.labels import LabelSet
 from compose_tlam.merge.block import log_weights, mean
-from compose_tlam.merge.chunks import in_chunks
 from compose_tlam.merge.interface import Merger, Strength, as_picture, as_pixels
 from compose_tlam.merge.projection import Projection
 from compose_tlam.stack import LabelStack
@@ -68,9 +67,7 @@ class CLAM(Merger):
             return mean(z.transpose(0, 1), part[-1] if share is not None else None)
 
         inputs = [*values, valid, *([] if share is None else [share])]
-        return as_picture(
-            in_chunks(merged, inputs, self, self.chunk, recompute=self.recompute), stack.shape
-        )
+        return as_picture(self.each(merged, inputs, self.chunk), stack.shape)
 
     @property
     def projection_dtype(self) -> torch.dtype:
@@ -169,6 +166,4 @@ class ProductOfExperts(Merger):
             return (precision * mu).sum(0) / (1 + precision.sum(0))
 
         inputs = [*values, valid, counts]
-        return as_picture(
-            in_chunks(merged, inputs, self, self.chunk, recompute=self.recompute), stack.shape
-        )
+        return as_picture(self.each(merged, inputs, self.chunk), stack.shape)

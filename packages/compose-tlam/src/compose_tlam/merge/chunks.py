@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["CPU_PIXELS", "GPU_PIXELS", "in_chunks", "pieces"]
+__all__ = ["CPU_NUMBERS", "GPU_PIXELS", "Function", "in_chunks", "pieces"]
 
-CPU_PIXELS = 1024
-"""Pixels of a piece on a CPU: their tokens stay in its cache."""
+CPU_NUMBERS = 2**17
+"""Numbers in the tokens of a piece on a CPU, half a MiB: they stay in its cache."""
 
 GPU_PIXELS = 16_384
 """Pixels of a piece on a GPU. Attention kernels count pixels, or pixels times heads, in one
@@ -24,9 +24,11 @@ dimension of a launch, which may not exceed 65,535."""
 Function = Callable[[Sequence[Tensor]], Tensor]
 
 
-def pieces(count: int, device: torch.device, chunk: int | None) -> list[tuple[int, int]]:
-    """Bounds of pieces of `count` pixels."""
-    size = chunk or (CPU_PIXELS if device.type == "cpu" else GPU_PIXELS)
+def pieces(
+    count: int, device: torch.device, chunk: int | None = None, row: int = 128
+) -> list[tuple[int, int]]:
+    """Bounds of pieces of `count` pixels, each with `row` numbers in its tokens."""
+    size = chunk or (max(CPU_NUMBERS // row, 1) if device.type == "cpu" else GPU_PIXELS)
     return [(start, min(start + size, count)) for start in range(0, max(count, 1), size)]
 
 
@@ -37,6 +39,7 @@ def in_chunks(
     chunk: int | None = None,
     *,
     recompute: bool = True,
+    row: int = 128,
 ) -> Tensor:
     """`function(inputs)` piece by piece along the first axis.
 
@@ -48,8 +51,9 @@ def in_chunks(
         chunk: Rows of a piece; by default what suits the device.
         recompute: Whether the backward pass computes each piece again; else all is kept, which is
             a third faster and takes as much memory as it does.
+        row: Numbers in the tokens of one row, which decide what suits a CPU.
     """
-    bounds = pieces(len(inputs[0]), inputs[0].device, chunk)
+    bounds = pieces(len(inputs[0]), inputs[0].device, chunk, row)
     parameters = [p for p in module.parameters() if p.requires_grad]
     needed = torch.is_grad_enabled() and (parameters or any(x.requires_grad for x in inputs))
     if not needed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from compose_core.errors import ShapeError, UsageError
 from compose_tlam.labels import LabelSet
+from compose_tlam.merge.chunks import Function, in_chunks
 from compose_tlam.stack import LabelStack
 
 __all__ = ["Merger", "Pixels", "Strength", "as_pixels", "as_picture"]
@@ -63,6 +64,11 @@ class Merger(nn.Module, ABC):
             UsageError: The stack has another registry, or strengths are asked of a merger that
                 cannot weigh.
         """
+
+    def each(self, function: Function, inputs: Sequence[Tensor], chunk: int | None) -> Tensor:
+        """A function of pixels, piece by piece; see `compose_tlam.merge.chunks.in_chunks`."""
+        row = len(self.labels) * self.width
+        return in_chunks(function, inputs, self, chunk, recompute=self.recompute, row=row)
 
     def check(self, stack: LabelStack) -> None:
         """Refuse a stack of another registry."""

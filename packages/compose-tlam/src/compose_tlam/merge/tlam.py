@@ -12,7 +12,6 @@ from torch.nn import functional as F
 from compose_core.errors import UsageError
 from compose_tlam.labels import Label, LabelSet
 from compose_tlam.merge.block import Block, log_weights
-from compose_tlam.merge.chunks import in_chunks
 from compose_tlam.merge.interface import Merger, Pixels, Strength, as_picture, as_pixels
 from compose_tlam.merge.projection import Projection
 from compose_tlam.stack import LabelStack
@@ -113,7 +112,7 @@ class TLAM(Merger):
             own = part[-1] if self.noise is not None else None
             return self.merge((list(part[:count]), part[count], weight), own)
 
-        rows = in_chunks(merged, inputs, self, self.chunk, recompute=self.recompute)
+        rows = self.each(merged, inputs, self.chunk)
         return as_picture(rows, stack.shape)
 
     def merge(self, pixels: Pixels, noise: Tensor | None = None) -> Tensor:
