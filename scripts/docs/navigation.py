@@ -21,7 +21,7 @@ CONCEPTS = (
 )  # fmt: skip
 TUTORIALS = ("first-picture", "gaussians", "regions", "panorama", "rule", "look-inside", "worlds")
 HOW_TO = ("own-weights", "add-a-method", "add-a-metric", "several-gpus", "run-a-benchmark")
-METHODS = ("regional", "cnc", "realcompo", "cgi", "dde", "plain")
+METHODS = ("regional", "cnc", "realcompo", "cgi", "dde", "tlam", "plain")
 
 
 def nav() -> list[object]:
