@@ -26,12 +26,13 @@ def test_a_saved_painter_paints_the_same(tmp_path, merger, generator):
     if generator == "spade":  # running statistics and estimates of norms are part of it
         for seed in range(3):
             made(stack_of(seed))
-    made.eval()
+    made.eval().half().float()  # as folders hold it
     made.save(tmp_path)
     found = Painter.load(tmp_path)
     assert found.config.labels == PRIMITIVES and not found.training
     a, b = made(stack_of(9)), found(stack_of(9))
-    assert float((a - b).abs().max().detach()) < 0.02  # half precision
+    gap = (a - b).detach().abs()  # half precision, through five layers of predicted weights
+    assert float(gap.mean()) < 0.005 and float(gap.max()) < 0.1
     assert {p.name for p in tmp_path.iterdir()} == {"config.json", "model.safetensors"}
 
 

@@ -31,6 +31,19 @@ from compose_worlds.primitives.world import stack
 __all__ = ["DENSE", "SPARSE", "SPARSE_10", "SPARSE_30", "SPARSE_70", "WITHOUT", "Painted"]
 
 _START = 61_000_000
+METHODS = (
+    "tlam",
+    "tlam-sparse",
+    "tlam-control",
+    "clam",
+    "clam-sparse",
+    "asap-naive",
+    "asap-naive-sparse",
+    "asap-semantic",
+    "spade",
+    "spade-naive",
+)
+"""Painters of labels: no other suite is about what they hear."""
 
 
 def labels_of(source: Source) -> LabelStack:
@@ -119,6 +132,7 @@ def _suite(name: str, summary: str, write: Painted) -> Suite:
         primary="fid@tiny-v1",
         n=1024,
         quick=8,
+        rivals=METHODS,
     )
 
 
