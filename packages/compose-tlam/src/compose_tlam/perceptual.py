@@ -50,7 +50,7 @@ class VGG19(nn.Module):
             ) from error  # fmt: skip
         with torch.random.fork_rng(devices=[]):
             layers: nn.Sequential = models.vgg19(weights=None, init_weights=False).features
-        self.layers = layers[: _TAPS[-1] + 1]
+        self.layers = nn.Sequential(*list(layers)[: _TAPS[-1] + 1])
         try:
             found = load_file(weights)
             own = {f"{k}": found[f"features.{k}"].float() for k in self.layers.state_dict()}
