@@ -22,7 +22,7 @@ def stack_of(item):
 
 def test_dense_items_give_every_label_as_it_is(item):
     source = DENSE._source(item.source)
-    truth, found = labels_of(source), stack_of(item)
+    truth, found = labels_of(source.drawn, source.seen), stack_of(item)
     steps = {"depth": 2 / 65535, "normals": 0.02, "curvature": 0.04, "edges": 1 / 254}
     for name in PRIMITIVES.names:
         a, b = truth.layers[name], found.layers[name]
@@ -42,7 +42,8 @@ def test_sparse_items_lack_half_of_the_labels_and_are_the_same_every_time():
     for one, two in zip(items, again, strict=True):
         assert one.scene == two.scene and dict(one.scene.assets) == dict(two.scene.assets)
         stack = stack_of(one)
-        whole = labels_of(SPARSE._source(one.source))
+        source = SPARSE._source(one.source)
+        whole = labels_of(source.drawn, source.seen)
         for name, layer in whole.layers.items():
             there = stack.layers.get(name)
             kept = there.valid.float().sum() if there is not None else torch.tensor(0.0)

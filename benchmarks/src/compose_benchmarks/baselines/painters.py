@@ -60,65 +60,26 @@ class _PainterMethod(Method):
         )
 
 
-class TlamSparseMethod(_PainterMethod):
-    """TLAM, half of the labels missing while it learned."""
-
-    name: ClassVar[str] = "tlam-sparse"
-    summary: ClassVar[str] = "TLAM, half of the labels missing while it learned"
-    painter: ClassVar[str] = "tlam-tiny-sparse"
-
-
-class ClamMethod(_PainterMethod):
-    """Labels merged without seeing each other (CLAM)."""
-
-    name: ClassVar[str] = "clam"
-    summary: ClassVar[str] = "labels merged without seeing each other (CLAM)"
-    painter: ClassVar[str] = "clam-tiny"
+def _method(name: str, painter: str, summary: str) -> type[_PainterMethod]:
+    """A method that is a painter of the zoo and nothing else."""
+    said = {"__doc__": f"{summary[0].upper()}{summary[1:]}.", "__module__": __name__}
+    return type(painter, (_PainterMethod,), {**said, "name": name, "painter": painter,
+                                             "summary": summary})  # fmt: skip
 
 
-class ClamSparseMethod(_PainterMethod):
-    """CLAM, half of the labels missing while it learned."""
-
-    name: ClassVar[str] = "clam-sparse"
-    summary: ClassVar[str] = "CLAM, half of the labels missing while it learned"
-    painter: ClassVar[str] = "clam-tiny-sparse"
-
-
-class AsapNaiveMethod(_PainterMethod):
-    """ASAP-Net on labels side by side."""
-
-    name: ClassVar[str] = "asap-naive"
-    summary: ClassVar[str] = "ASAP-Net on labels side by side"
-    painter: ClassVar[str] = "asap-naive-tiny"
-
-
-class AsapNaiveSparseMethod(_PainterMethod):
-    """The same, half of the labels missing while it learned."""
-
-    name: ClassVar[str] = "asap-naive-sparse"
-    summary: ClassVar[str] = "the same, half of the labels missing while it learned"
-    painter: ClassVar[str] = "asap-naive-tiny-sparse"
-
-
-class AsapSemanticMethod(_PainterMethod):
-    """ASAP-Net on semantics alone."""
-
-    name: ClassVar[str] = "asap-semantic"
-    summary: ClassVar[str] = "ASAP-Net on semantics alone"
-    painter: ClassVar[str] = "asap-semantic-tiny"
-
-
-class SpadeMethod(_PainterMethod):
-    """SPADE on semantics alone."""
-
-    name: ClassVar[str] = "spade"
-    summary: ClassVar[str] = "SPADE on semantics alone"
-    painter: ClassVar[str] = "spade-tiny"
-
-
-class SpadeNaiveMethod(_PainterMethod):
-    """SPADE on labels side by side."""
-
-    name: ClassVar[str] = "spade-naive"
-    summary: ClassVar[str] = "SPADE on labels side by side"
-    painter: ClassVar[str] = "spade-naive-tiny"
+TlamSparseMethod = _method(
+    "tlam-sparse", "tlam-tiny-sparse", "TLAM, half of the labels missing while it learned"
+)
+ClamMethod = _method("clam", "clam-tiny", "labels merged without seeing each other (CLAM)")
+ClamSparseMethod = _method(
+    "clam-sparse", "clam-tiny-sparse", "CLAM, half of the labels missing while it learned"
+)
+AsapNaiveMethod = _method("asap-naive", "asap-naive-tiny", "ASAP-Net on labels side by side")
+AsapNaiveSparseMethod = _method(
+    "asap-naive-sparse",
+    "asap-naive-tiny-sparse",
+    "the same, half of the labels missing while it learned",
+)
+AsapSemanticMethod = _method("asap-semantic", "asap-semantic-tiny", "ASAP-Net on semantics alone")
+SpadeMethod = _method("spade", "spade-tiny", "SPADE on semantics alone")
+SpadeNaiveMethod = _method("spade-naive", "spade-naive-tiny", "SPADE on labels side by side")

@@ -24,11 +24,22 @@ from compose_tlam.data import texture_edges
 from compose_tlam.labels import PRIMITIVES
 from compose_tlam.sparsity import areas, drop
 from compose_tlam.stack import LabelStack
-from compose_worlds.primitives.labels import relative_depth
+from compose_worlds.primitives.labels import Labels, relative_depth
 from compose_worlds.primitives.render import picture
+from compose_worlds.primitives.world import Scene as Drawn
 from compose_worlds.primitives.world import stack
 
-__all__ = ["DENSE", "SPARSE", "SPARSE_10", "SPARSE_30", "SPARSE_70", "WITHOUT", "Painted"]
+__all__ = [
+    "DENSE",
+    "SPARSE",
+    "SPARSE_10",
+    "SPARSE_30",
+    "SPARSE_70",
+    "WITHOUT",
+    "Painted",
+    "labels_of",
+    "layered",
+]
 
 _START = 61_000_000
 METHODS = (
@@ -46,16 +57,15 @@ METHODS = (
 """Painters of labels: no other suite is about what they hear."""
 
 
-def labels_of(source: Source) -> LabelStack:
-    """The five labels of a drawn scene."""
-    seen = source.seen
+def labels_of(drawn: Drawn, seen: Labels) -> LabelStack:
+    """The five labels of a drawn scene, of which `seen` are the world's."""
     ground = seen.depth[:, 0].isfinite()
     values = {
         "semantics": seen.semantics,
         "depth": relative_depth(seen.inverse_depth),
         "normals": seen.normals,
         "curvature": seen.curvature.clamp(-MAX_CURVATURE, MAX_CURVATURE),
-        "edges": texture_edges(picture(stack([source.drawn]), (SIDE, SIDE))),
+        "edges": texture_edges(picture(stack([drawn]), (SIDE, SIDE))),
     }
     return LabelStack.of(PRIMITIVES, values, {"normals": ground, "curvature": ground})
 
@@ -76,21 +86,20 @@ class Painted:
     def __call__(self, number: int, source: Source) -> Sequence[Item]:
         """One item."""
         (made,) = boxes(number, source)
-        labels = labels_of(source).without(*self.without)
+        labels = labels_of(source.drawn, source.seen).without(*self.without)
         if self.sparsity:
             dice = torch.Generator().manual_seed(source.number)
             regions = areas(source.seen.semantics, source.seen.instance + 1)
             labels = drop(labels, regions, self.sparsity, dice)
-        files = Files()
-        layers = _layers(labels, files)
-        if not layers:  # a scene has a layer, if only to say nothing
-            layers = (Layer(name="nothing", box=(0.0, 0.0, 1.0, 1.0)),)
+        layers, files = layered(labels)
         scene = made.scene.model_copy(update={"layers": layers})
         return (replace(made, scene=scene.with_assets(files.assets())),)
 
 
-def _layers(labels: LabelStack, files: Files) -> tuple[Layer, ...]:
+def layered(labels: LabelStack) -> tuple[tuple[Layer, ...], Files]:
+    """Labels of one picture as the layers of a scene, with the files that these name."""
     layers: list[Layer] = []
+    files = Files()
     for name, layer in labels.layers.items():
         valid = layer.valid[0]
         if not bool(valid.any()):
@@ -111,7 +120,9 @@ def _layers(labels: LabelStack, files: Files) -> tuple[Layer, ...]:
         if not bool(valid.all()):
             given["mask"] = files.mask(valid)
         layers.append(Layer(**given))
-    return tuple(layers)
+    if not layers:  # a scene has a layer, if only to say nothing
+        layers.append(Layer(name="nothing", box=(0.0, 0.0, 1.0, 1.0)))
+    return tuple(layers), files
 
 
 def _suite(name: str, summary: str, write: Painted) -> Suite:

@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from compose_core.errors import UsageError
-from compose_tlam.generators import ASAP
+from compose_tlam.generators import ASAP, asap
 from compose_tlam.generators.asap import _shrunk, asap_paper
 from compose_tlam.generators.positions import positions
 
@@ -45,6 +45,18 @@ def test_every_pixel_goes_through_the_network_of_its_tile(dice):
             value = F.leaky_relu(value, 0.01) if n < 4 else value
         torch.testing.assert_close(picture[b, :, y, x], torch.tanh(value))
     assert start == len(own)
+
+
+@pytest.mark.parametrize("tiles", [1, 5, 100])
+def test_pieces_make_the_picture_that_the_whole_makes(tiles, dice, monkeypatch):
+    made = seeded()
+    z = torch.randn(2, 3, 12, 20, generator=dice, dtype=torch.float64)
+    whole = made(z)
+    called = []
+    made.predict.register_forward_hook(lambda *_: called.append(1))
+    monkeypatch.setattr(asap, "_PIECE", tiles * made.predict.out_features)
+    torch.testing.assert_close(made(z), whole, rtol=0, atol=1e-13)
+    assert len(called) == -(-30 // tiles)
 
 
 def test_positions_tell_the_pixels_of_a_tile_apart():

@@ -3,7 +3,8 @@
 Shaham et al. 2021, "Spatially-adaptive pixelwise networks for fast image translation". The
 low-resolution stream sees the concept tensor at 1 / S of its size and predicts, for each of its
 cells, the weights of an MLP of five layers; the S x S pixels of that cell go through this MLP, one
-by one, with their own concept and their place in the tile.
+by one, with their own concept and their place in the tile. This second half goes through the
+picture in pieces, so that a picture of any size needs the memory of a piece besides its own.
 """
 
 from __future__ import annotations
@@ -21,8 +22,11 @@ from compose_tlam.generators.positions import positions
 
 __all__ = ["ASAP", "asap_paper"]
 
-_TILES = 32_768
-"""Tiles of one batched product; more would not launch on a GPU."""
+_PIECE = 2**24
+"""Weights of the MLPs of one piece, at most: 64 MiB."""
+
+_LAUNCH = 65_535
+"""Matrices of a batched product that a GPU launches."""
 
 
 @final
@@ -96,24 +100,24 @@ class ASAP(Generator):
 
     def paint(self, concept: Tensor) -> Tensor:
         """Pictures of concepts whose sides are multiples of the tile."""
-        weights = self.look(concept)
-        return torch.tanh(self._pixels(concept, weights))
+        return torch.tanh(self._pixels(concept, self._cells(concept)))
 
     def look(self, concept: Tensor) -> Tensor:
         """Weights of the MLP of every tile: (B, H / S, W / S, P)."""
-        cells = self.stream(_shrunk(concept, self.averaged))
-        return self.predict(cells.permute(0, 2, 3, 1))
+        return self.predict(self._cells(concept))
 
-    def _pixels(self, concept: Tensor, weights: Tensor) -> Tensor:
-        """The high-resolution stream, tile by tile: (B, 3, H, W)."""
-        batch, rows, columns, _ = weights.shape
+    def _cells(self, concept: Tensor) -> Tensor:
+        """The low-resolution stream, which sees the whole: (B, H / S, W / S, deep)."""
+        return self.stream(_shrunk(concept, self.averaged)).permute(0, 2, 3, 1)
+
+    def _pixels(self, concept: Tensor, cells: Tensor) -> Tensor:
+        """The high-resolution stream, piece by piece: (B, 3, H, W)."""
+        batch, rows, columns, _ = cells.shape
         x = concept.view(batch, self.width, rows, self.tile, columns, self.tile)
         x = x.permute(0, 2, 4, 3, 5, 1).reshape(-1, self.tile**2, self.width)
-        flat = weights.flatten(0, 2)
-        parts = [
-            self._mlp(x[start : start + _TILES], flat[start : start + _TILES])
-            for start in range(0, len(x), _TILES)
-        ]
+        size = min(max(_PIECE // self.predict.out_features, 1), _LAUNCH)
+        pieces = zip(x.split(size), cells.flatten(0, 2).split(size), strict=True)
+        parts = [self._mlp(own, self.predict(cell)) for own, cell in pieces]
         y = torch.cat(parts) if len(parts) > 1 else parts[0]
         y = y.view(batch, rows, columns, self.tile, self.tile, 3)
         return y.permute(0, 5, 1, 3, 2, 4).reshape(batch, 3, rows * self.tile, columns * self.tile)
