@@ -25,12 +25,12 @@ def scored():
 
 
 def test_numbers_that_are_not_finite(scored):
-    assert measure._measured(scored(parts={"depth": float("inf")})).parts == {"depth": "inf"}
+    assert measure.measured(scored(parts={"depth": float("inf")})).parts == {"depth": "inf"}
     with pytest.raises(ComposeError, match="no finite value"):
-        measure._measured(scored(float("inf")))
+        measure.measured(scored(float("inf")))
     with pytest.raises(ComposeError, match="no finite value"):
         values = torch.tensor([0.0, float("nan")])
-        measure._measured(scored(per_sample=values, keys=torch.arange(2)))
+        measure.measured(scored(per_sample=values, keys=torch.arange(2)))
 
 
 @pytest.fixture

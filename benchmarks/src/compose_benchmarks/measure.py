@@ -21,7 +21,7 @@ from compose_core.zoo.digest import remembered_digest
 if TYPE_CHECKING:
     from compose_metrics import Result
 
-__all__ = ["check_place", "describe", "files_of", "place", "publish", "score", "write"]
+__all__ = ["check_place", "describe", "files_of", "measured", "place", "publish", "score", "write"]
 
 SPLIT = "compose_worlds primitives, scenes from 10,000,000 on (never trained on)"
 _COUNTED = (".safetensors", ".json", ".txt", ".model")
@@ -76,7 +76,7 @@ def describe(
             max_batch=spec.max_batch,
             threads=spec.threads,
         ),
-        metrics=tuple(_measured(result) for result in results),
+        metrics=tuple(measured(result) for result in results),
         cost=record.Cost(
             timed=cost.timed,
             seconds=cost.seconds,
@@ -216,7 +216,7 @@ def files_of(folder: Path) -> dict[str, str]:
     }
 
 
-def _measured(result: Result) -> record.Measured:
+def measured(result: Result) -> record.Measured:
     """A result in the words of a record.
 
     Raises:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from compose_core.errors import ComposeError, WeightsError
-from compose_core.train.checkpoint import Checkpoint, load_newest, save
+from compose_core.train.checkpoint import Checkpoint, load, load_newest, save, steps
 
 
 def make(step: int) -> Checkpoint:
@@ -42,6 +42,20 @@ def test_keeps_the_newest_and_nothing_else(tmp_path):
 
 def test_nothing_yet(tmp_path):
     assert load_newest(tmp_path / "absent") is None
+    assert steps(tmp_path / "absent") == []
+
+
+def test_each_that_was_kept_can_be_loaded(tmp_path):
+    for step in (3, 7, 20):
+        save(tmp_path, make(step), keep=3)
+    assert steps(tmp_path) == [3, 7, 20]
+    for step in (3, 7, 20):
+        assert_whole(load(tmp_path, step), {step})
+    with pytest.raises(WeightsError, match="no checkpoint of step 8(?s:.)*3, 7, 20"):
+        load(tmp_path, 8)
+    flip(tmp_path / "step-00000007" / "state.json")
+    with pytest.raises(WeightsError, match="damaged"):
+        load(tmp_path, 7)
 
 
 def in_child(folder: Path, boundary: int) -> int:

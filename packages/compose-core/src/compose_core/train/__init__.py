@@ -6,7 +6,7 @@ Example:
     >>> export(folder, task.modules)  # loads the averaged weights
 """
 
-from compose_core.train.checkpoint import Checkpoint, load_newest
+from compose_core.train.checkpoint import Checkpoint, load, load_newest, steps
 from compose_core.train.ema import EMA
 from compose_core.train.loop import export, train
 from compose_core.train.order import Order
@@ -20,6 +20,8 @@ __all__ = [
     "Task",
     "TrainConfig",
     "export",
+    "load",
     "load_newest",
+    "steps",
     "train",
 ]

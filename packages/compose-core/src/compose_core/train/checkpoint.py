@@ -79,6 +79,30 @@ def exists(folder: Path) -> bool:
     return any(True for _ in _found(folder))
 
 
+def steps(folder: Path) -> list[int]:
+    """Steps of the checkpoints in ``folder``, whole or damaged, oldest first."""
+    return sorted(step for step, _ in _found(folder))
+
+
+def load(folder: Path, step: int) -> Checkpoint:
+    """The checkpoint of one step.
+
+    Raises:
+        WeightsError: it is not there, or damaged.
+    """
+    path = dict(_found(folder)).get(step)
+    if path is None:
+        raise WeightsError(
+            f"There is no checkpoint of step {step} in {folder}.",
+            got=", ".join(map(str, steps(folder))) or "none at all",
+            remedy="train with a larger `keep`",
+        )
+    try:
+        return _read(path)
+    except _DAMAGE as error:
+        raise WeightsError("A checkpoint is damaged.", got=f"{path}: {error}") from error
+
+
 def load_newest(folder: Path) -> Checkpoint | None:
     """The newest whole checkpoint, or ``None`` when there has never been one.
 

@@ -66,13 +66,28 @@ def train(
     return _Run(task, config, folder, torch.device(device)).iterate()
 
 
-def export(folder: Path, modules: Mapping[str, nn.Module], *, averaged: bool = True) -> Checkpoint:
-    """Load the newest checkpoint's (averaged) weights into ``modules``, set to evaluation mode.
+def export(
+    folder: Path,
+    modules: Mapping[str, nn.Module],
+    *,
+    averaged: bool = True,
+    step: int | None = None,
+) -> Checkpoint:
+    """Load the (averaged) weights of a checkpoint into ``modules``, set to evaluation mode.
+
+    Args:
+        folder: of the run.
+        modules: those of its task.
+        averaged: whether the weights are those of the moving average.
+        step: of the checkpoint; None takes the newest that is whole.
 
     Raises:
         WeightsError: there is no whole checkpoint, or it belongs to other networks.
     """
-    found = checkpoints.load_newest(Path(folder))
+    if step is not None:
+        found = checkpoints.load(Path(folder), step)
+    else:
+        found = checkpoints.load_newest(Path(folder))
     if found is None:
         raise WeightsError("There is no checkpoint to export.", got=folder, remedy="train first")
     states.unpack_modules(modules, found.parts["ema" if averaged else "model"])
