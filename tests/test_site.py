@@ -78,7 +78,13 @@ def record(method, values, fid, *, n=None, suite="toy-suite", model="sd-tiny"):
         "params": {},
         "extractor": network,
         "parts": {},
+        "higher_is_better": True,
     }
+
+    def measured(name, value, interval, **other):
+        return {**metric, "id": name, "value": value, "interval": interval, **other}
+
+    per_item = {"per_sample": values, "keys": list(range(n))}
     interval = {"low": mean - 0.05, "high": mean + 0.05, "level": 0.95, "how": "test"}
     wide = {"low": fid - 3.0, "high": fid + 3.0, "level": 0.95, "how": "test"}
     return Record.model_validate_json(
@@ -108,30 +114,9 @@ def record(method, values, fid, *, n=None, suite="toy-suite", model="sd-tiny"):
                     "threads": 1,
                 },
                 "metrics": [
-                    {
-                        **metric,
-                        "id": METRIC,
-                        "value": mean,
-                        "higher_is_better": True,
-                        "interval": interval,
-                        "per_sample": values,
-                        "keys": list(range(n)),
-                    },
-                    {
-                        **metric,
-                        "id": FID,
-                        "value": fid,
-                        "higher_is_better": False,
-                        "interval": wide,
-                    },
-                    {
-                        **metric,
-                        "id": "ssim",
-                        "value": 0.5,
-                        "higher_is_better": True,
-                        "interval": None,
-                        "extractor": None,
-                    },
+                    measured(METRIC, mean, interval) | per_item,
+                    measured(FID, fid, wide, higher_is_better=False),
+                    measured("ssim", 0.5, None, extractor=None),
                 ],
                 "cost": {
                     "timed": n,

@@ -56,16 +56,8 @@ def a_scene(canvas=(64, 64), **layer):
 
 def paths(scene, model, out, pipeline=None, **options):
     loaded = pipeline or FakePipeline()
-    return list(
-        run_scene(
-            scene,
-            model=model,
-            out=out,
-            device="cpu",
-            load=lambda folder, device: loaded,
-            **options,
-        )
-    )
+    told = {"model": model, "out": out, "device": "cpu", **options}
+    return list(run_scene(scene, load=lambda folder, device: loaded, **told))
 
 
 def test_settings_reach_the_pipeline_and_the_record(tmp_path, model):
