@@ -14,9 +14,10 @@ from torch import Tensor
 from compose_benchmarks.gallery import Gallery
 from compose_benchmarks.items import SIDE, Item
 from compose_benchmarks.judges import Judge
-from compose_metrics.metric import Keys, PerSample
+from compose_benchmarks.looking import Judged
+from compose_metrics.metric import Keys
 from compose_metrics.pictures import sizes, taken
-from compose_metrics.result import Result, Source
+from compose_metrics.result import Result
 from compose_worlds.judge import Found, overlap
 from compose_worlds.primitives import draw
 from compose_worlds.primitives.labels import labels
@@ -38,21 +39,8 @@ class Wanted(NamedTuple):
     box: Sequence[float]
 
 
-class _Judged(PerSample):
-    name: str
-
-    def __init__(self, judge: Judge) -> None:
-        super().__init__()
-        self.judge = judge
-        self.id = judge.source.metric(self.name)
-
-    def extractor_source(self) -> Source:
-        """The judge."""
-        return self.judge.source
-
-
 @final
-class Edited(_Judged):
+class Edited(Judged):
     """Share of pictures whose edit the judge sees.
 
     Args:
@@ -81,7 +69,7 @@ class Edited(_Judged):
 
 
 @final
-class OthersKept(_Judged):
+class OthersKept(Judged):
     """Share of the other solids that are still seen, in their shape and place."""
 
     name = "others"

@@ -8,15 +8,14 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Sequence
-from typing import ClassVar, NamedTuple, final
+from typing import NamedTuple, final
 
 import torch
 from torch import Tensor
 
-from compose_benchmarks.judges import Judge
-from compose_metrics.metric import Keys, PerSample
+from compose_benchmarks.looking import Judged
+from compose_metrics.metric import Keys
 from compose_metrics.pictures import sizes, taken
-from compose_metrics.result import Source
 from compose_worlds.judge import Found, overlap, verdict
 from compose_worlds.primitives.captions import Caption
 
@@ -24,17 +23,14 @@ __all__ = ["Clarity", "ExactlyThese", "ObjectsPlaced", "ObjectsThere", "Relation
 
 
 @final
-class Clarity(PerSample):
+class Clarity(Judged):
     """How sure the judge is of the shapes of solids: see `compose_benchmarks.judges.Look`.
 
     Deformed or melted objects look half like one shape and half like another. Renders of the world
     give about 0.92.
     """
 
-    def __init__(self, judge: Judge) -> None:
-        super().__init__()
-        self.judge = judge
-        self.id = judge.source.metric("clarity")
+    name = "clarity"
 
     def update(self, pictures: Tensor, *, keys: Keys = None) -> None:
         """Take pictures (B, 3, H, W) in [-1, 1]."""
@@ -42,23 +38,16 @@ class Clarity(PerSample):
         values = [look.clarity for look in self.judge.look(pictures)]
         self.add(keys, value=torch.tensor(values, dtype=torch.float64), size=sizes(pictures))
 
-    def extractor_source(self) -> Source:
-        """The judge."""
-        return self.judge.source
-
 
 @final
-class ObjectsPlaced(PerSample):
+class ObjectsPlaced(Judged):
     """Share of the objects that are there where they were asked for.
 
     That is: the judge sees one of that shape and colour whose box and the one asked for have more
     than half of their union in common.
     """
 
-    def __init__(self, judge: Judge) -> None:
-        super().__init__()
-        self.judge = judge
-        self.id = judge.source.metric("placed")
+    name = "placed"
 
     def update(
         self, pictures: Tensor, wanted: Sequence[Sequence[Placed]], *, keys: Keys = None
@@ -69,10 +58,6 @@ class ObjectsPlaced(PerSample):
         values = [_placed(list(look.found), some) for look, some in pairs]
         value = torch.tensor(values, dtype=torch.float64)
         self.add(keys, value=value, size=sizes(pictures))
-
-    def extractor_source(self) -> Source:
-        """The judge."""
-        return self.judge.source
 
 
 class Placed(NamedTuple):
@@ -94,19 +79,13 @@ def _placed(found: list[Found], wanted: Sequence[Placed]) -> float:
     return sum(hits) / max(len(hits), 1)
 
 
-class _Kept(PerSample):
-    """A share of promises; `name` is the id without the judge.
+class _Kept(Judged):
+    """A share of promises.
 
     The interval of one that a picture keeps or does not is Wilson's, see `mean_interval`.
     """
 
-    name: ClassVar[str]
     version = 2
-
-    def __init__(self, judge: Judge) -> None:
-        super().__init__()
-        self.judge = judge
-        self.id = judge.source.metric(self.name)
 
     def update(self, pictures: Tensor, captions: Sequence[Caption], *, keys: Keys = None) -> None:
         """Take pictures (B, 3, H, W) in [-1, 1] with a caption each."""
@@ -115,10 +94,6 @@ class _Kept(PerSample):
         values = [self._value(caption, list(look.found)) for look, caption in pairs]
         value = torch.tensor(values, dtype=torch.float64)
         self.add(keys, value=value, size=sizes(pictures))
-
-    def extractor_source(self) -> Source:
-        """The judge."""
-        return self.judge.source
 
     @abstractmethod
     def _value(self, caption: Caption, found: list[Found]) -> float:

@@ -36,7 +36,17 @@ _BASELINES = "baselines"
 _STUDIED = ("items.py", "studies/pairs.py", "studies/study.py", "studies/walk.py")
 """Modules of this package that decide the pictures of studies."""
 
-_SCORING = ("gallery.py", "items.py", "judges.py", "promises.py", "scorers.py", "suite.py")
+_SCORING = (
+    "edits.py",
+    "fidelity.py",
+    "gallery.py",
+    "items.py",
+    "judges.py",
+    "looking.py",
+    "promises.py",
+    "scorers.py",
+    "suite.py",
+)
 """Modules of this package that decide scores, besides the suites."""
 
 

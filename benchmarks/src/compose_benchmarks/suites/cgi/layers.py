@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from compose_benchmarks.judges import Clip, Judge
+from compose_benchmarks.judges import Clip
+from compose_benchmarks.looking import Compared, Judged
 from compose_metrics.metric import Keys, PerSample
 from compose_metrics.pictures import sizes, taken
-from compose_metrics.result import Source
 from compose_worlds.judge import Found, overlap
 from compose_worlds.primitives.captions import Claim
 
@@ -46,23 +46,8 @@ class BackgroundKept(PerSample):
         self.add(keys, value=value, size=sizes(pictures))
 
 
-class _Judged(PerSample):
-    """A metric that looks through the judge."""
-
-    name: str
-
-    def __init__(self, judge: Judge) -> None:
-        super().__init__()
-        self.judge = judge
-        self.id = judge.source.metric(self.name)
-
-    def extractor_source(self) -> Source:
-        """The judge."""
-        return self.judge.source
-
-
 @final
-class Inside(_Judged):
+class Inside(Judged):
     """Share of pictures in which the judge sees the object, nearly all of it in its region.
 
     That is: one of its shape and colour of whose box at least `MOSTLY` lies there.
@@ -97,7 +82,7 @@ def _within(box: Box, region: Box) -> float:
 
 
 @final
-class Emptiness(_Judged):
+class Emptiness(Judged):
     """Share of the backgrounds in which the judge sees no object."""
 
     name = "empty"
@@ -109,7 +94,7 @@ class Emptiness(_Judged):
 
 
 @final
-class Same(_Judged):
+class Same(Judged):
     """Share of pictures whose object is of the shape and colour that it has by itself.
 
     In each, the object is the one that overlaps its box most.
@@ -137,23 +122,8 @@ def _kind(found: Sequence[Found], box: Box) -> tuple[str, str] | None:
     return best.shape, best.color
 
 
-class _Compared(PerSample):
-    """A metric that looks through CLIP."""
-
-    name: str
-
-    def __init__(self, clip: Clip) -> None:
-        super().__init__()
-        self.clip = clip
-        self.id = clip.source.metric(self.name)
-
-    def extractor_source(self) -> Source:
-        """The towers."""
-        return self.clip.source
-
-
 @final
-class Likeness(_Compared):
+class Likeness(Compared):
     """Mean cosine between the object in a picture and the object by itself, cut at its box."""
 
     name = "object-likeness"
@@ -170,7 +140,7 @@ class Likeness(_Compared):
 
 
 @final
-class Ground(_Compared):
+class Ground(Compared):
     """Share of backgrounds that are read as their place, of all places that there are.
 
     Args:

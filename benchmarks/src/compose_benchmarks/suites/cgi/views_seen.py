@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from compose_benchmarks.judges import Clip, Judge
+from compose_benchmarks.looking import Compared
 from compose_metrics.metric import Keys, PerSample
 from compose_metrics.result import Source
 from compose_worlds.judge import verdict
@@ -53,23 +54,8 @@ class ViewsKept(PerSample):
         return self.judge.source
 
 
-class _Compared(PerSample):
-    """A metric of views through CLIP."""
-
-    name: str
-
-    def __init__(self, clip: Clip) -> None:
-        super().__init__()
-        self.clip = clip
-        self.id = clip.source.metric(self.name)
-
-    def extractor_source(self) -> Source:
-        """The towers."""
-        return self.clip.source
-
-
 @final
-class Coherence(_Compared):
+class Coherence(Compared):
     """Mean cosine between the embeddings of two views of a picture."""
 
     name = "coherence"
@@ -84,7 +70,7 @@ class Coherence(_Compared):
 
 
 @final
-class PlacesAgree(_Compared):
+class PlacesAgree(Compared):
     """Share of pictures whose views are all read as the same place."""
 
     name = "one-place"
@@ -98,7 +84,7 @@ class PlacesAgree(_Compared):
 
 
 @final
-class PlacesNamed(_Compared):
+class PlacesNamed(Compared):
     """Share of views that are read as the place that their prompts name."""
 
     name = "place"
