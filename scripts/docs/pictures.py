@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from compose_worlds.primitives.labels import relative_depth
 from compose_worlds.primitives.solids import SHAPES
 from compose_worlds.primitives.world import COLORS, World
 from compose_zoo.recipes import gligen_layouts
+from compose_zoo.recipes.painters import PLANS
 
 HELD_OUT = 10_000_000
 SIDE, STEPS, GUIDANCE, COUNT = 64, 30, 5.0, 8
@@ -120,6 +122,24 @@ def _followed(name: str, called: str, drawn: Callable[[Any], Tensor]) -> None:
         sides = [Encoded({**model.text.encode(text), "control": shown}) for text in (words, "")]
         tiles.append((shown[0] * 2 - 1, called))
         tiles.append((_sample(model, sides[0], sides[1], number), words))
+    _save(name, tiles)
+
+
+@torch.no_grad()
+def painted(name: str) -> None:
+    """Semantics of held-out scenes, and pictures painted of all their labels."""
+    from compose_benchmarks.suites.painted import labels_of
+    from compose_tlam.model import Painter
+    from compose_zoo.recipes.controlnet_tiny_segments import segmentation
+
+    painter = Painter.load(zoo.resolve(name))
+    called = ", ".join(painter.labels.names)
+    tiles: list[tuple[Tensor, str]] = []
+    for number in range(COUNT // 2):
+        scene, _ = draw.scene(HELD_OUT + number)
+        seen = labels(stack([scene]), (SIDE, SIDE))
+        tiles.append((segmentation(seen.semantics)[0] * 2 - 1, "semantics"))
+        tiles.append((painter(labels_of(scene, seen).under(painter.labels))[0], called))
     _save(name, tiles)
 
 
@@ -269,6 +289,7 @@ PARTS: dict[str, Callable[[], None]] = {
     "cnc-tiny": cnc_tiny,
     "t2i-adapter-tiny": t2i_adapter_tiny,
     "gligen-tiny": gligen_tiny,
+    **{name: partial(painted, name) for name in PLANS},
 }
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from workspace import DOCS, NOTE, ROOT
 
 from compose_core.zoo.manifest import Manifest, load
+from compose_zoo.recipes.painters import PLANS
 
 MANIFESTS = ROOT / "zoo" / "src" / "compose_zoo" / "manifests"
 ORDER = ("sd-tiny",)  # what people look for first
@@ -21,6 +22,7 @@ CAPTIONS = {
     "controlnet-tiny-segments": "A segmentation, and pictures that follow it.",
     "cnc-tiny": "Depth in front, depth behind, and a picture that follows both.",
     "t2i-adapter-tiny": "A depth map, and pictures that follow it.",
+    **dict.fromkeys(PLANS, "Semantics, and what is painted of all labels that it sees."),
 }
 """What stands over the sample pictures; `pictures.py` draws them."""
 

@@ -5,9 +5,11 @@ import pytest
 from compose_core import zoo
 from compose_core.backbones import Model, load_model
 from compose_core.pipeline import ComposePipeline
+from compose_tlam.model import Painter
 from compose_worlds.judge import JudgeNet
 from compose_worlds.primitives import cache
-from compose_zoo.recipes import guide_measure, measure, scores
+from compose_zoo.recipes import guide_measure, measure, painters, painters_measure, scores
+from compose_zoo.recipes.painters import PLANS
 
 pytestmark = pytest.mark.weights
 
@@ -21,6 +23,7 @@ MODELS = (
     "cnc-tiny",
     "t2i-adapter-tiny",
     "gligen-tiny",
+    *PLANS,
 )
 """Those that are shipped."""
 
@@ -105,3 +108,13 @@ def test_the_towers_prefer_the_right_caption(tmp_path) -> None:
         published = _score("clip-tiny", f"{name}, one of 64")
         spread = (published * (1 - published) / 64) ** 0.5
         assert share.value >= published - 4 * spread, name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", PLANS)
+def test_the_judge_reads_what_labels_said(model, judge, tmp_path) -> None:
+    """32 held-out scenes; pictures of few pixels differ, so the bar is a tenth below."""
+    samples = painters.Rendered(tmp_path, range(cache.HELD_OUT, cache.HELD_OUT + 32))
+    sparsity = PLANS[model].game.sparsity
+    found = painters_measure.read_back(Painter.load(zoo.resolve(model)), judge, samples, sparsity)
+    assert found["pixels of the right class"] >= _score(model, "pixels of the right class") - 0.1
