@@ -153,6 +153,17 @@ def test_three_models_and_one_instead_of_another(pipe, folders, method):
     torch.testing.assert_close(same.images, usual.images, atol=1e-5, rtol=0)
 
 
+def test_the_model_itself_pulled_into_boxes_is_the_spatial_one(pipe):
+    how = RealCompoMethod("guidance", start=0.5, rate=50.0)
+    assert how.adapters == ()
+    out, said = draw(pipe, scene(CUBE, CONE), how)
+    assert said == []
+    free, _ = draw(pipe, scene(CUBE, CONE), RealCompoMethod("guidance", steer=(0.0, 0.5)))
+    words, _ = draw(pipe, scene({"name": "all", "prompt": "a cube"}), how)
+    torch.testing.assert_close(free.images, words.images, atol=1e-5, rtol=0)
+    assert (out.images - free.images).abs().max() > 1e-4
+
+
 def test_before_t0_it_is_the_layout_model(pipe, method):
     how, model = method(start=1.0), pipe.model
     alone, _ = draw(pipe, scene(CUBE, CONE), how, output_type="latent")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import torch
 
-from compose_benchmarks.baselines.blends import Guidance, SaliencyBlend
+from compose_benchmarks.baselines.blends import SaliencyBlend
 from compose_core.denoiser import Bound, Denoiser, Guided, Switched
 from compose_core.errors import UsageError
 from compose_core.method import Method, Plan, latent_shape
@@ -15,6 +15,7 @@ from compose_core.noise import Generators
 from compose_core.regional import RegionalMethod
 from compose_core.scene import Scene
 from compose_realcompo.balancer import Balancer, Branch
+from compose_realcompo.guidance import Guidance
 from compose_realcompo.method import RealCompoMethod
 from compose_realcompo.options import Options
 from compose_realcompo.planner import told
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from compose_core.backbones import Model
 
 __all__ = [
+    "Alone",
+    "Balanced",
+    "Blended",
+    "EqualShares",
     "GligenMethod",
     "LayoutGuidanceMethod",
     "PerBoxMethod",
@@ -80,6 +85,14 @@ class Alone(Blended):
         return branches[-1].denoiser
 
 
+class Balanced(Blended):
+    """The balance of RealCompo."""
+
+    def rule(self, branches: tuple[Branch, ...]) -> Denoiser:
+        """Shares that move."""
+        return Balancer(branches, self._inner.options)
+
+
 class EqualShares(Blended):
     """Equal shares throughout, after the same beginning: RealCompo without its balancer."""
 
@@ -130,7 +143,8 @@ class LayoutGuidanceMethod(Blended):
 
     def rule(self, branches: tuple[Branch, ...]) -> Denoiser:
         """See `Guidance`."""
-        return Guidance(branches[0], strength=self.strength, until=self.until)
+        text = branches[0]
+        return Guidance(text.denoiser, text.listener, strength=self.strength, until=self.until)
 
 
 @final

@@ -9,17 +9,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from compose_core.compose import Composer
-from compose_core.denoiser import Adaptation, Denoiser, Guided, State, Step
+from compose_core.denoiser import Denoiser, Guided, State, Step
 from compose_core.errors import UsageError
 from compose_core.evaluate import Answers, Questions
 from compose_core.noise import Generators
 from compose_core.prediction import Prediction
 from compose_core.schedule import Level
 from compose_realcompo.balancer import Branch
-from compose_realcompo.lookahead import Listening
 
-__all__ = ["Guidance", "SaliencyBlend", "saliency"]
+__all__ = ["SaliencyBlend", "saliency"]
 
 
 def saliency(cond: Prediction, uncond: Prediction, sharpness: float, blur: float) -> Tensor:
@@ -105,42 +103,3 @@ class SaliencyBlend(Denoiser):
     @property
     def _parts(self) -> tuple[Guided, ...]:
         return cast("tuple[Guided, ...]", tuple(self.guided))
-
-
-@final
-class Guidance(Composer):
-    """One branch, steered down the loss of its own attention, as an energy.
-
-    Training-free layout control (Chen et al. 2024, arXiv 2304.03373) moves the noisy sample down
-    the derivative of how much attention lies outside the boxes, for the first part of the steps.
-    Here it joins the score, `score - strength g`, so that any sampler can walk.
-
-    Args:
-        branch: With a listener.
-        strength: Factor on the derivative.
-        until: Share of the steps that are steered.
-    """
-
-    def __init__(self, branch: Branch, *, strength: float, until: float) -> None:
-        super().__init__([branch.denoiser])
-        self.branch, self.strength, self.until = branch, strength, until
-
-    def adapting_own(
-        self, own: Any, states: Sequence[State], x_t: Tensor, step: Step
-    ) -> Adaptation:
-        """The derivative (B, C, h, w) at the sample, or None after the steered steps."""
-        if step.index >= self.until * step.total - 1e-6 or self.branch.listener is None:
-            return None
-        limit = getattr(step.evaluator, "max_batch", None)
-        heard = yield Listening([self.branch.listener], x_t, step.now, max_batch=limit)
-        return heard.derivative
-
-    def merge(
-        self, predictions: Sequence[Prediction], x_t: Tensor, level: Level, own: Any
-    ) -> Prediction:
-        """Tweedie: a score moved by -s g moves x0 by -s g sigma^2 / alpha."""
-        (found,) = predictions
-        if own is None:
-            return found
-        alpha, sigma = level.to_like(x_t)
-        return found.replace_x0(found.x0 - self.strength * own * sigma**2 / alpha)

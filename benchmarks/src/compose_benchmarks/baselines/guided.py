@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, final
 
-from compose_benchmarks.baselines.balanced import Alone, Blended, EqualShares
-from compose_core.denoiser import Denoiser
-from compose_realcompo.balancer import Balancer, Branch
+from compose_benchmarks.baselines.balanced import Alone, Balanced, EqualShares
 
 __all__ = [
     "KeypointsAloneMethod",
@@ -18,14 +16,6 @@ __all__ = [
 ]
 
 _KEYPOINTS, _SEGMENTS = "controlnet-tiny-keypoints", "controlnet-tiny-segments"
-
-
-class _Balanced(Blended):
-    """The balance of RealCompo."""
-
-    def rule(self, branches: tuple[Branch, ...]) -> Denoiser:
-        """Shares that move."""
-        return Balancer(branches, self._inner.options)
 
 
 @final
@@ -40,7 +30,7 @@ class KeypointsAloneMethod(Alone):
 
 
 @final
-class KeypointsBalancedMethod(_Balanced):
+class KeypointsBalancedMethod(Balanced):
     """RealCompo of words and keypoints."""
 
     name: ClassVar[str] = "keypoints-balanced"
@@ -73,7 +63,7 @@ class SegmentsAloneMethod(Alone):
 
 
 @final
-class SegmentsBalancedMethod(_Balanced):
+class SegmentsBalancedMethod(Balanced):
     """RealCompo of words and segments."""
 
     name: ClassVar[str] = "segments-balanced"

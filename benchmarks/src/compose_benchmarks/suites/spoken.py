@@ -44,7 +44,10 @@ def _told(suite: Suite, name: str, start: int) -> Suite:
 
 
 ATTRIBUTES = _told(regional_attributes.SUITE, "attributes", 31_000_000)
-SPATIAL = _told(regional_spatial.SUITE, "spatial", 32_000_000)
+SPATIAL = replace(
+    _told(regional_spatial.SUITE, "spatial", 32_000_000),
+    rivals=("realcompo-v2", "realcompo-v3", "realcompo-v4", "realcompo-crayon"),
+)
 DEPTH = _told(regional_depth.SUITE, "depth", 33_000_000)
 NUMERACY = _told(regional_numeracy.SUITE, "numeracy", 34_000_000)
 COMPLEX = _told(regional_complex.SUITE, "complex", 35_000_000)

@@ -25,6 +25,7 @@ from compose_core.prediction import Prediction
 from compose_core.sampler.interface import check_finite
 from compose_core.schedule import Level
 from compose_realcompo import coefficients as coe
+from compose_realcompo.guidance import Guidance
 from compose_realcompo.lookahead import Heard, Listener, Listening
 from compose_realcompo.options import Options
 
@@ -37,7 +38,8 @@ class Branch:
 
     Attributes:
         name: What traces call it.
-        denoiser: A `Bound`, or a `Guided` of two; any, where nothing is listened to.
+        denoiser: A `Bound`, a `Guided` of two, or one of these under `Guidance`; any, where
+            nothing is listened to.
         listener: How its attention is heard, under the conditions of its conditional side.
     """
 
@@ -51,9 +53,10 @@ class Branch:
         Raises:
             UsageError: The denoiser is something else, so its sides cannot be asked apart.
         """
-        sides = [self.denoiser]
-        if isinstance(self.denoiser, Guided):
-            sides = [self.denoiser.cond, self.denoiser.uncond]
+        asked = self.denoiser
+        if isinstance(asked, Guidance):
+            asked = asked.steered
+        sides = [asked.cond, asked.uncond] if isinstance(asked, Guided) else [asked]
         if self.listener is not None and not all(isinstance(side, Bound) for side in sides):
             raise UsageError(
                 f"branch {self.name!r} cannot be looked ahead with",
@@ -126,6 +129,12 @@ class Balancer(Composer):
         self.spatial = spatial % len(branches)
         heard = [branch.listener for branch in branches if branch.listener is not None]
         self._listeners = tuple(heard) if len(heard) == len(branches) else ()
+        if options.lagged and any(isinstance(one.denoiser, Guidance) for one in branches):
+            raise UsageError(
+                "a lagged update and layout guidance both listen at the sample",
+                got="lagged=True with a branch under guidance",
+                remedy="leave out lagged",
+            )
 
     def init_own(self, x_t: Tensor, generator: Generators | None) -> Balance:
         """Coefficients as drawn."""
@@ -254,7 +263,7 @@ class Balancer(Composer):
         cond: list[Prediction] = []
         for part, answer, state in zip(self.denoisers, answers, states, strict=True):
             guided.append(part.combine(answer, x_t, level, state))
-            cond.append(answer[0] if isinstance(part, Guided) else guided[-1])
+            cond.append(_conditional(part, answer, x_t, level, state))
         return guided, cond
 
     def queries(self, x_t: Tensor, level: Level, state: State) -> Questions:
@@ -318,6 +327,19 @@ class Balancer(Composer):
         _, states = cast("tuple[Balance, tuple[State, ...]]", state)
         each = zip(self.branches, self.denoisers, states, strict=True)
         return [(branch.name, part, own) for branch, part, own in each]
+
+
+def _conditional(
+    part: Denoiser, answer: Any, x_t: Tensor, level: Level, state: State
+) -> Prediction:
+    """What a branch predicts without classifier-free guidance; steered all the same."""
+    if isinstance(part, Guided):
+        return answer[0]
+    if isinstance(part, Guidance):
+        own, states = state
+        inner = _conditional(part.steered, answer[0], x_t, level, states[0])
+        return part.merge([inner], x_t, level, own)
+    return part.combine(answer, x_t, level, state)
 
 
 def _still(step: Step) -> bool:

@@ -25,7 +25,7 @@ from compose_realcompo.balancer import Balancer, Branch
 from compose_realcompo.options import RATE, Options
 from compose_realcompo.planner import Told, branch, told
 from compose_realcompo.regions import Shape
-from compose_realcompo.sides import Side, check_same_latents, load_fidelity, load_spatial
+from compose_realcompo.sides import GUIDANCE, Side, check_same_latents, load_fidelity, load_spatial
 from compose_realcompo.tokens import Absent
 from compose_realcompo.variant import Name, Variant
 from compose_realcompo.variant import variant as variant_of
@@ -47,7 +47,8 @@ class RealCompoMethod(Method):
 
     Args:
         layout: The spatially aware model: an id of the zoo or a folder, with gated layers for a
-            base model, a whole GLIGEN model, or a ControlNet for the model of the run.
+            base model, a whole GLIGEN model, or a ControlNet for the model of the run. Or
+            `"guidance"`: the model of the run itself, its attention pulled into the places.
         fidelity: More text-to-image models beside that of the run, or instead of it with
             `instead=True`.
         instead: Whether the model of the run has no part of its own.
@@ -66,6 +67,7 @@ class RealCompoMethod(Method):
         factor: How many times coarser than the latents the attention is that is listened to.
         gates: Of GLIGEN, when boxes are heard: fully during the first share of the walk, then
             ever less during the second; see `GatedUNet`.
+        steer: Of layout guidance, its strength and the share of the walk that it lasts.
 
     The weight of a layer multiplies its part of the loss; 0 takes it out of the scene.
 
@@ -98,6 +100,7 @@ class RealCompoMethod(Method):
         padding: float = 0.0,
         factor: int | None = None,
         gates: tuple[float, float] = (1.0, 0.0),
+        steer: tuple[float, float] = (30.0, 0.5),
     ) -> None:
         if control is not None:
             _one_of("control", control, CONTROLS)
@@ -122,13 +125,14 @@ class RealCompoMethod(Method):
         self.absent: Absent = absent
         self.control: Control | None = control
         self.shape: Shape = shape
-        self.padding, self.factor, self.gates = padding, factor, gates
+        self.padding, self.factor, self.gates, self.steer = padding, factor, gates, steer
         self._held: _Held | None = None
 
     @property
     def adapters(self) -> tuple[Weights, ...]:
         """The spatial model, and the fidelity models beside that of the run."""
-        return (self.layout, *self.fidelity)
+        own = () if self.layout == GUIDANCE else (self.layout,)
+        return (*own, *self.fidelity)
 
     @torch.no_grad()
     def plan(
@@ -196,6 +200,7 @@ class RealCompoMethod(Method):
                 shape=self.shape,
                 padding=self.padding,
                 factor=self.factor,
+                steer=self.steer,
                 device=device,
             )
             for side in self._sides(model, device)

@@ -17,6 +17,7 @@ from compose_core.scene import Scene
 from compose_realcompo import regions, tokens
 from compose_realcompo.balancer import Branch
 from compose_realcompo.grounding import GatedUNet, embed_phrases, grounded
+from compose_realcompo.guidance import Guidance
 from compose_realcompo.hearing import ears
 from compose_realcompo.lookahead import Listener
 from compose_realcompo.regions import Shape
@@ -132,6 +133,7 @@ def branch(
     shape: Shape,
     padding: float,
     factor: int | None,
+    steer: tuple[float, float],
     device: torch.device | str,
 ) -> _Heard:
     """One model under what it can hear of a scene.
@@ -146,6 +148,7 @@ def branch(
         shape: Whether segments count as boxes or as they are.
         padding: Around keypoints, as a share of the canvas.
         factor: At which resolution attention is heard; see `hearing.ears`.
+        steer: Strength of layout guidance, and the share of the steps that it lasts.
         device: Where tensors go.
     """
     model = side.model
@@ -176,6 +179,8 @@ def branch(
         counts=variant.text_grad or not fidelity,
         half_heads=variant.half_heads and fidelity,
     )
+    if side.hears == "pull":
+        denoiser = Guidance(denoiser, listener, strength=steer[0], until=steer[1])
     remarks = [*located.remarks, *remarks, *_unheard(side, said, places, style)]
     return _Heard(Branch(side.name, denoiser, listener), tuple(remarks))
 

@@ -14,10 +14,14 @@ from compose_core.controls import Style
 from compose_core.errors import WeightsError
 from compose_realcompo.gated import INDEX, add_gates, base_named, hearing_boxes
 
-__all__ = ["Hears", "Side", "check_same_latents", "load_fidelity", "load_spatial"]
+__all__ = ["GUIDANCE", "Hears", "Side", "check_same_latents", "load_fidelity", "load_spatial"]
 
-Hears = Literal["text", "boxes", "control"]
-"""What a model is told of places: nothing, boxes with phrases, or a picture of conditions."""
+Hears = Literal["text", "boxes", "control", "pull"]
+"""What a model is told of places: nothing, boxes with phrases, a picture of conditions, or nothing
+but that its attention is pulled there."""
+
+GUIDANCE = "guidance"
+"""In place of weights: the model of the run under layout guidance is the spatial one."""
 
 _DRIFT = 0.2
 """How far apart two decodings of the same latent may be, relative to their size, and still be
@@ -57,7 +61,7 @@ def load_spatial(
 
     Args:
         given: Id in the zoo or folder: gated layers beside their base, a whole GLIGEN model, or a
-            ControlNet for `model`.
+            ControlNet for `model`; or `GUIDANCE`.
         model: The base model of the run; used as the base where the weights are made for it.
         device: Where it goes.
         name: What traces call it.
@@ -66,6 +70,8 @@ def load_spatial(
     Raises:
         WeightsError: It is none of these, is damaged, or was made for another model.
     """
+    if given == GUIDANCE:
+        return Side(name, model, "pull")
     folder = zoo.resolve(given)
     if (folder / INDEX).exists():
         named = base_named(folder)
