@@ -15,7 +15,7 @@ from compose_core.errors import ComposeError
 
 __all__ = ["APART", "FEWEST", "Board", "Cell", "Column", "Row", "board", "boards", "read_results"]
 
-APART = frozenset({"curves", "papers", "studies"})
+APART = frozenset({"curves", "papers", "studies", "trials"})
 """Folders beside the results whose numbers are never ranked with them: those of other people, and
 those of one method under changing settings."""
 

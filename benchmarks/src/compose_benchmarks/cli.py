@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compose_benchmarks.studies import command as study
+from compose_benchmarks.trials import command as trial
 from compose_core.cli import note, say
 from compose_core.errors import UsageError
 
@@ -45,6 +46,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     _configure_run(action("run", "make and measure the pictures of a suite"))
     _configure_table(action("table", "leaderboards from result records"))
     study.configure(action("study", "one method under changing settings"))
+    trial.configure(action("trial", "a table of samples that are no pictures of scenes"))
 
 
 def _configure_run(parser: argparse.ArgumentParser) -> None:
@@ -90,11 +92,13 @@ def run(args: argparse.Namespace) -> int:
         return _list()
     if args.action == "study":
         return study.run(args, _bar)
+    if args.action == "trial":
+        return trial.run(args)
     return _run(args) if args.action == "run" else _table(args)
 
 
 def _list() -> int:
-    from compose_benchmarks import studies
+    from compose_benchmarks import studies, trials
     from compose_benchmarks.registry import find, suites, usual
 
     for name in suites():
@@ -104,6 +108,9 @@ def _list() -> int:
         say(f"{'':<22} methods: {', '.join(able)}")
     for one in map(studies.find, studies.NAMES):
         say(f"{one.name:<22} n = {one.n:<5} study of cnc: {one.summary}")
+    for name in trials.NAMES:
+        found = trials.find(name)
+        say(f"{found.name:<22} n = {found.n:<5} trial: {found.summary}")
     return 0
 
 

@@ -17,7 +17,7 @@ from compose_benchmarks.suite import Suite
 from compose_core.errors import UsageError
 from compose_core.method import Method
 
-__all__ = ["making", "scoring", "study"]
+__all__ = ["making", "scoring", "study", "trial"]
 
 _HERE = Path(__file__).parent
 _OWN = __name__.partition(".")[0]
@@ -108,6 +108,18 @@ def study(method: type[Method], *, pictures: bool) -> str:
         return _digest(_own(_STUDIED) | _followed(tops))
     own = [path.relative_to(_HERE).as_posix() for path in _HERE.glob("studies/*.py")]
     return _digest(_own(("judges.py", *own)) | _followed({"compose_metrics", "compose_worlds"}))
+
+
+@cache
+def trial(home: str) -> str:
+    """sha256 over the code that decides the samples of a trial and their numbers.
+
+    Args:
+        home: The module that makes and measures them: it counts with all that is imported there.
+    """
+    own = Path(str(sys.modules[home].__file__))
+    tops = {top for top in _imported(own) if top != _OWN} | {"compose_core"}
+    return _digest(_own((own.relative_to(_HERE).as_posix(),)) | _followed(tops))
 
 
 def _digest(files: dict[str, Path]) -> str:
