@@ -131,7 +131,7 @@ def edits() -> Image.Image:
     ):
         out = pipe(labels_, output_type="pt")
         rows.append([*(_label(labels_, name) for name in SEEN), tile(out.images[0], TILE)])
-    names = ["as it was", "a ball put in", "the post\ntaken out"]
+    names = ["as it was", "a ball put in", "the cone\ntaken out"]
     return grid(rows, [*SEEN, "picture"], names, after=(4,))
 
 

@@ -1,9 +1,9 @@
-"""Edits: what is nearer hides what is farther; what is removed leaves no labels."""
+"""Edits: what is nearer hides what is farther; where something went, its surroundings go on."""
 
 import pytest
 import torch
 
-from compose_core.errors import SceneError, ShapeError
+from compose_core.errors import SceneError, ShapeError, UsageError
 from compose_tlam.edit import fitted_scale, insert, remove
 from compose_tlam.labels import PRIMITIVES
 from compose_tlam.scene import from_scene
@@ -78,16 +78,54 @@ def test_a_scene_without_proxies_inserts_nothing(room):
         insert(room, empty)
 
 
-def test_removal_leaves_no_label_inside_and_all_outside(draw):
+def test_removal_may_leave_no_label_inside_and_keeps_all_outside(draw):
     stack = draw(1, 16, 16, present=1.0)
     mask = torch.zeros(16, 16, dtype=torch.bool)
     mask[4:8, 4:8] = True
-    found = remove(stack, mask)
+    found = remove(stack, mask, fill="none")
     for layer in found.layers.values():
         assert not bool(layer.valid[0, 3:9, 3:9].any())
         assert int((~layer.valid).sum()) == 36
-    exact = remove(stack, mask, margin=0)
+    exact = remove(stack, mask, margin=0, fill="none")
     assert int((~exact.layers["depth"].valid).sum()) == 16
+
+
+def test_what_is_removed_is_filled_from_the_nearest_pixel_outside(draw):
+    stack = draw(1, 16, 16, present=0.7)
+    mask = torch.zeros(16, 16, dtype=torch.bool)
+    mask[4:9, 5:9] = True
+    found = remove(stack, mask, margin=0)
+    for y in range(16):
+        for x in range(16):
+            v, w = y, x
+            if mask[y, x]:
+                outside = [(i, j) for i in range(16) for j in range(16) if not mask[i, j]]
+                v, w = min(outside, key=lambda at: ((at[0] - y) ** 2 + (at[1] - x) ** 2, at))
+            for name, layer in found.layers.items():
+                old = stack.layers[name]
+                assert layer.valid[0, y, x] == old.valid[0, v, w]
+                expected = old.value[0][..., v, w]
+                if name == "edges" and mask[y, x]:
+                    expected = torch.zeros_like(expected)
+                assert torch.equal(layer.value[0][..., y, x], expected)
+
+
+def test_a_solid_on_a_plain_is_gone_without_a_trace():
+    """Rows of one depth, as ground seen from above: what is left is the plain."""
+    depth = torch.linspace(0, 1, 16)[:, None].expand(16, 16).clone()
+    classes = torch.ones(16, 16, dtype=torch.long)
+    bare = LabelStack.of(PRIMITIVES.only("semantics", "depth"),
+                         {"semantics": classes[None], "depth": depth[None, None]})  # fmt: skip
+    mask = torch.zeros(16, 16, dtype=torch.bool)
+    mask[5:12, 6:9] = True
+    values = {
+        "semantics": torch.where(mask, 3, classes)[None],
+        "depth": torch.where(mask, 1.0, depth)[None, None],
+    }
+    found = remove(LabelStack.of(bare.labels, values), mask)
+    assert torch.equal(found.layers["semantics"].value, bare.layers["semantics"].value)
+    gap = (found.layers["depth"].value - bare.layers["depth"].value).abs().max()
+    assert float(gap) <= 3 / 15 + 1e-6  # nothing is farther than three pixels from its source
 
 
 def test_masks_that_do_not_fit_are_refused(draw):
@@ -96,4 +134,6 @@ def test_masks_that_do_not_fit_are_refused(draw):
         remove(stack, torch.ones(4, 8, dtype=torch.bool))
     with pytest.raises(SceneError, match="mask is empty"):
         remove(stack, torch.zeros(16, 16, dtype=torch.bool))
-    assert isinstance(remove(stack, torch.ones(16, 16, dtype=torch.bool)), LabelStack)
+    assert remove(stack, torch.ones(16, 16, dtype=torch.bool)).empty
+    with pytest.raises(UsageError, match="around or none"):
+        remove(stack, torch.ones(16, 16, dtype=torch.bool), fill="sky")

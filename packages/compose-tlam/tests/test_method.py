@@ -172,6 +172,7 @@ def test_the_command_from_scene_to_labels_to_edits(place, capsys):
 def test_edited_labels_can_be_kept(place):
     kept = place / "kept"
     words = ("edit", place / "room.toml", "--remove", place / "mask.png", "--keep-labels", kept)
+    words = (*words, "--fill", "none")
     assert compose(*words, "--model", place / "model", "--out", place / "x.png") == 0
     valid = np.asarray(Image.open(kept / "depth.valid.png"))
     assert not valid[4:12, 4:12].any() and valid[0, 0]

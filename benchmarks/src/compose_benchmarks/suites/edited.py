@@ -1,8 +1,8 @@
 """Pictures edited through their labels (section 4.6 of TLAM): a solid put in, or taken out.
 
 The labels of a drawn scene are edited as `compose tlam edit` does it: an inserted solid is
-compared with them in depth, and one that goes leaves no labels behind. The edited solid is the
-last of the scene; the judge looks at what the painter made of it.
+compared with them in depth, and where one goes the labels around it go on. The edited solid is
+the last of the scene; the judge looks at what the painter made of it.
 """
 
 from __future__ import annotations

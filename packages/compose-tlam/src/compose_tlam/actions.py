@@ -13,7 +13,7 @@ from compose_core.errors import SceneError, UsageError
 from compose_core.run.files import check_writable, write_atomic
 from compose_core.scene import load_scene
 from compose_tlam.data.pictures import plane
-from compose_tlam.edit import insert, remove
+from compose_tlam.edit import Fill, insert, remove
 from compose_tlam.folder import read_folder, read_scale, write_folder
 from compose_tlam.labels import PRIMITIVES
 from compose_tlam.pipeline import TLAMOutput, TLAMPipeline
@@ -49,13 +49,19 @@ def opened(model: str, labels: Path) -> tuple[TLAMPipeline, LabelStack]:
     return pipe, from_scene(load_scene(labels), pipe.labels).stack
 
 
-def edited(stack: LabelStack, source: Path, added: Path | None, mask: Path | None) -> LabelStack:
+def edited(
+    stack: LabelStack,
+    source: Path,
+    added: Path | None,
+    mask: Path | None,
+    fill: Fill = "around",
+) -> LabelStack:
     """The labels after an edit."""
     if added is not None:
         scale = read_scale(source) if source.is_dir() else None
         return insert(stack, load_scene(added), scale)[0]
     assert mask is not None
-    return remove(stack, plane(mask, ("1", "L", "I;16")) > 0)
+    return remove(stack, plane(mask, ("1", "L", "I;16")) > 0, fill=fill)
 
 
 def strengths(given: Sequence[str]) -> dict[str, float] | None:

@@ -41,6 +41,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         if sparse:
             add("--insert", metavar="PROXY", type=Path, help="a scene whose proxies come in")
             add("--remove", metavar="MASK", type=Path, help="a mask: what is white goes")
+            text = "what stands there then: the labels around it (default), or none"
+            add("--fill", choices=("around", "none"), default="around", help=text)
             add("--keep-labels", metavar="DIR", type=Path, help="also write the edited labels")
 
 
@@ -60,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
         )
     pipe, stack = actions.opened(args.model, args.labels)
     if args.action == "edit":
-        stack = actions.edited(stack, args.labels, args.insert, args.remove)
+        stack = actions.edited(stack, args.labels, args.insert, args.remove, args.fill)
         if args.keep_labels is not None:
             _written(args.keep_labels, stack)
     options: dict[str, Any] = {

@@ -1,28 +1,29 @@
 """Editing a picture through its labels: put a solid in, take something out (section 4.6).
 
-A solid is compared with the scene in depth, pixel by pixel, and brings all of its labels; what is
-taken out leaves no labels behind, and the model fills in what was hidden.
+A solid is compared with the scene in depth, pixel by pixel, and brings all of its labels; where
+something is taken out, the labels of what is around it go on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from importlib.metadata import entry_points
-from typing import Any, cast
+from typing import Any, Literal, cast, get_args
 
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from compose_core.errors import SceneError, ShapeError
+from compose_core.errors import SceneError, ShapeError, UsageError
 from compose_core.scene import Camera, Scene
 from compose_core.scene.resolve import PROXIES, ProxyResolver
 from compose_tlam.checks import check_layer
 from compose_tlam.data.derive import clay_edges
+from compose_tlam.filling import filled
 from compose_tlam.stack import LabelStack, Layer, missing
 
-__all__ = ["fitted_scale", "insert", "remove", "stretched"]
+__all__ = ["Fill", "fitted_scale", "insert", "remove", "stretched"]
 
 Scale = tuple[float, float]
 """Inverse depth, in 1 / metre, of depth 0 and of depth 1."""
@@ -31,18 +32,31 @@ _FEWEST = 16
 """Pixels of ground that a scale is fitted on, at least."""
 
 
-def remove(stack: LabelStack, mask: Tensor, *, margin: int = 1) -> LabelStack:
+Fill = Literal["around", "none"]
+"""What stands where something was: the labels of the nearest pixels, or no labels."""
+
+
+def remove(
+    stack: LabelStack, mask: Tensor, *, margin: int = 1, fill: Fill = "around"
+) -> LabelStack:
     """The same labels without those inside a mask.
+
+    A painter that has learned with gaps takes a gap for something that it was not told of, and
+    paints that; so the labels around go on, unless `fill` leaves the gap.
 
     Args:
         stack: A batch of one.
         mask: (H, W) bool.
         margin: Pixels around it whose labels go as well: edges reach one pixel beyond.
+        fill: See `Fill`.
 
     Raises:
         ShapeError: The mask has another size.
         SceneError: It is empty.
+        UsageError: There is no such way to fill.
     """
+    if fill not in get_args(Fill):
+        raise UsageError("unknown filling", got=repr(fill), expected=" or ".join(get_args(Fill)))
     if tuple(mask.shape) != stack.shape[1:]:
         raise ShapeError(
             "the mask has another size than the labels",
@@ -55,7 +69,8 @@ def remove(stack: LabelStack, mask: Tensor, *, margin: int = 1) -> LabelStack:
     if margin:
         side = 2 * margin + 1
         wide = F.max_pool2d(mask[None, None].float(), side, 1, margin)[0, 0] > 0
-    return stack.dropped({name: wide[None] for name in stack.layers})
+    left = stack.dropped({name: wide[None] for name in stack.layers})
+    return left if fill == "none" else filled(left, wide)
 
 
 def insert(
