@@ -1,5 +1,7 @@
 """Layout guidance: a score moved down the loss, alone and as a branch of a balance."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -96,6 +98,19 @@ def test_side_by_side_each_is_as_if_alone(models, x_t):
     found = together([one.adapting(one.init(x, seeded()), x, now) for one in made])
     for (own, _), alone in zip(found, expected, strict=True):
         torch.testing.assert_close(own.coefficients, alone, atol=1e-5, rtol=1e-4)
+
+
+def test_what_is_heard_moves_with_it_and_nothing_is_asked_in_vain(models, x_t):
+    (branch, _) = branches(models)
+    steered = Guidance(branch.denoiser, branch.listener)
+    steered.double()
+    assert steered.listener.masks.dtype == torch.float64
+    steered.float()
+    everywhere = replace(branch.listener, masks=torch.ones_like(branch.listener.masks))
+    idle = Guidance(branch.denoiser, everywhere)
+    with pytest.raises(StopIteration) as stopped:  # no request
+        next(idle.adapting(idle.init(x_t), x_t, step()))
+    assert stopped.value.value[0] is None
 
 
 def test_what_makes_no_sense(models):

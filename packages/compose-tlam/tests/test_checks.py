@@ -69,3 +69,10 @@ def test_values_with_a_soft_range_are_clipped():
     value = torch.full((1, 2, 2, 2), 30.0)
     found = check_stack(LabelStack.of(PRIMITIVES, {"curvature": value}))
     assert float(found.layers["curvature"].value.max()) == 8.0
+
+
+def test_depth_that_fills_little_of_its_range_is_remarked_on():
+    far = LabelStack.of(PRIMITIVES, {"depth": torch.rand(1, 1, 8, 8) * 0.1})
+    (line,) = contradictions(far)
+    assert "another unit" in line
+    assert not list(contradictions(LabelStack.of(PRIMITIVES, {"depth": torch.rand(1, 1, 64, 64)})))

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from compose_core.errors import SceneError
+from compose_core.errors import ComposeError, SceneError
 from compose_tlam.folder import read_folder, read_scale, write_folder
 from compose_tlam.labels import PRIMITIVES
 from compose_tlam.stack import LabelStack
@@ -82,3 +82,40 @@ def test_labels_that_are_missing_everywhere_stay_so(tmp_path, draw):
     found = read_folder(tmp_path, PRIMITIVES)
     assert isinstance(found, LabelStack) and not bool(found.layers["edges"].valid.any())
     assert json.dumps(sorted(p.name for p in tmp_path.iterdir())).count("valid") == 1
+
+
+def test_what_was_there_of_other_labels_is_removed(tmp_path, draw):
+    write_folder(tmp_path, draw(1, 8, 8, present=0.5), (0.1, 2.0))
+    (tmp_path / "notes.txt").write_text("mine")
+    only = LabelStack(PRIMITIVES, {"depth": draw(1, 8, 8, present=1.0).layers["depth"]})
+    write_folder(tmp_path, only)
+    assert {p.name for p in tmp_path.iterdir()} == {"depth.png", "notes.txt"}
+    found = read_folder(tmp_path, PRIMITIVES)
+    assert set(found.layers) == {"depth"} and bool(found.layers["depth"].valid.all())
+
+
+def test_short_normals_are_refused_and_nothing_is_none(tmp_path):
+    values = np.full((8, 8, 3), 128, np.uint8)
+    save(tmp_path / "normals.png", values)
+    assert not bool(read_folder(tmp_path, PRIMITIVES).layers["normals"].valid.any())
+    values[..., 2] = 128 + 51  # 0.4
+    save(tmp_path / "normals.png", values)
+    with pytest.raises(SceneError, match="not of unit length"):
+        read_folder(tmp_path, PRIMITIVES)
+
+
+def test_a_model_of_fewer_labels_reads_the_same_folder(tmp_path, draw):
+    write_folder(tmp_path, draw(1, 8, 8, present=1.0))
+    assert set(read_folder(tmp_path, PRIMITIVES.only("semantics")).layers) == {"semantics"}
+    (tmp_path / "edges.png").rename(tmp_path / "edgs.png")
+    with pytest.raises(SceneError, match="named after no label"):
+        read_folder(tmp_path, PRIMITIVES.only("semantics"))
+    (tmp_path / "edgs.png").rename(tmp_path / "edges.PNG")
+    with pytest.raises(SceneError, match="named after no label"):
+        read_folder(tmp_path, PRIMITIVES)
+
+
+def test_a_folder_that_cannot_be_is_said_before_anything_is_written(tmp_path, draw):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ComposeError, match="cannot be written there"):
+        write_folder(tmp_path / "file", draw(1, 8, 8))

@@ -194,3 +194,30 @@ def test_help_needs_no_torch():
 
     code = "import sys, compose_tlam.cli; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_outputs_never_spoil_inputs(place, capsys):
+    model = ("--model", place / "model")
+    mask = (place / "mask.png").read_bytes()
+    with pytest.raises(UsageError, match="take the place of an input"):
+        compose("edit", place / "room.toml", "--remove", place / "mask.png", *model,
+                "--out", place / "mask.png")  # fmt: skip
+    assert (place / "mask.png").read_bytes() == mask
+    compose("labels", place / "room.toml", "--out", place / "kept-labels")
+    for action in ("paint", "look"):
+        with pytest.raises(UsageError, match="would be taken for labels"):
+            compose(action, place / "kept-labels", *model, "--out", place / "kept-labels")
+    with pytest.raises(UsageError, match="written as PNG"):
+        compose("paint", place / "kept-labels", *model, "--out", place / "x.jpg")
+    compose("paint", place / "kept-labels", *model, "--out", place / "out")
+    assert (place / "out" / "kept-labels-paint.png").is_file()
+
+
+def test_looks_show_the_strengths_of_the_picture(place):
+    model = ("--model", place / "model", "--out")
+    compose("look", place / "room.toml", *model, place / "plain")
+    compose("look", place / "room.toml", "--strength", "semantics=0", *model, place / "without")
+    with Image.open(place / "without" / "attention-semantics.png") as seen:
+        assert np.asarray(seen).max() == 0
+    with Image.open(place / "plain" / "attention-semantics.png") as seen:
+        assert np.asarray(seen).max() > 0

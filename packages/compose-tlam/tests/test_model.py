@@ -120,3 +120,98 @@ def test_unknown_options_are_refused(name):
     assert Config.from_json(json.loads(json.dumps(config.to_json()))).labels == config.labels
     with pytest.raises(WeightsError):
         Config.from_json({"format": 1, name: 3})
+
+
+@pytest.mark.parametrize(("merger", "generator"), [("tlam", "spade"), *KINDS])
+def test_a_checkpoint_under_its_own_labels_is_itself_whatever_it_is_made_of(
+    tmp_path, merger, generator
+):
+    old = tiny_painter(merger, generator).eval()
+    old.save(tmp_path)
+    found, remarks = Painter.adapted(tmp_path, PRIMITIVES)
+    assert remarks == []
+    a, b = Painter.load(tmp_path)(stack_of(1)), found(stack_of(1))
+    assert torch.equal(a, b)
+
+
+def test_as_many_labels_as_a_layer_has_rows_lose_no_weights(tmp_path):
+    old = tiny_painter()
+    old.save(tmp_path)
+    six = PRIMITIVES.with_label(height())  # the last layers of the tiny ASAP-Net have 6 rows
+    found, _ = Painter.adapted(tmp_path, six)
+    saved = Painter.load(tmp_path).generator.state_dict()
+    for name, tensor in found.generator.state_dict().items():
+        assert torch.equal(tensor, saved[name]), name
+
+
+def test_a_label_that_means_something_else_is_said(tmp_path):
+    tiny_painter().save(tmp_path)
+    others = [one for one in PRIMITIVES if one.name != "depth"]
+    metres = Label(name="depth", kind="continuous", high=80.0, meaning="metres")
+    _, remarks = Painter.adapted(tmp_path, LabelSet([*others, metres]))
+    (line,) = remarks
+    assert "'depth' meant something else" in line
+
+
+def test_a_painter_with_one_more_label_is_saved_and_loaded(tmp_path):
+    old = tiny_painter(missing="attention_mask").eval()
+    made = old.with_label(height())
+    assert made.labels.names == (*PRIMITIVES.names, "height")
+    assert not any(p.requires_grad for p in made.generator.parameters())
+    assert [n for n, p in made.merger.named_parameters() if p.requires_grad] == [
+        "position", "projection.matrix.height", "projection.bias.height"
+    ]  # fmt: skip
+    stack = stack_of(0)
+    same = made(LabelStack(made.labels, stack.layers))
+    torch.testing.assert_close(same, old(stack))
+    made.half().float().save(tmp_path)
+    found = Painter.load(tmp_path)
+    torch.testing.assert_close(
+        found(LabelStack(made.labels, stack.layers)), same, atol=0.1, rtol=0
+    )
+    with pytest.raises(UsageError, match="only TLAM"):
+        tiny_painter("clam").with_label(height())
+
+
+@pytest.mark.parametrize(
+    ("part", "key", "value"),
+    [
+        ("merger", "width", -3),
+        ("merger", "ratio", -1),
+        ("merger", "kind", ["tlam"]),
+        ("generator", "pixel", 0),
+        ("generator", "tile", 3),
+    ],
+)
+def test_configurations_that_make_no_sense_name_their_folder(tmp_path, part, key, value):
+    tiny_painter().save(tmp_path)
+    said = json.loads((tmp_path / "config.json").read_text())
+    said[part][key] = value
+    (tmp_path / "config.json").write_text(json.dumps(said))
+    with pytest.raises(WeightsError, match=tmp_path.name):
+        Painter.load(tmp_path)
+
+
+def test_weights_that_are_no_numbers_are_refused(tmp_path):
+    made = tiny_painter()
+    with torch.no_grad():
+        next(made.generator.parameters()).fill_(float("nan"))
+    made.save(tmp_path)
+    with pytest.raises(WeightsError, match="no numbers"):
+        Painter.load(tmp_path)
+
+
+@pytest.mark.parametrize("options", [{"name": "a.b"}, {"name": "../x"}, {"scale": (0.0,)}])
+def test_labels_that_could_not_be_kept_are_refused(options):
+    with pytest.raises(UsageError, match="contradicts itself"):
+        Label(**{"name": "height", "kind": "continuous", **options})
+
+
+@pytest.mark.parametrize("merger", ["tlam", "concatenation"])
+@pytest.mark.parametrize("number", [-1, 9])
+def test_classes_outside_the_registry_are_never_painted(merger, number):
+    stack = stack_of(0)
+    stack.layers["semantics"].value[0, 3, 3] = number
+    stack.layers["semantics"].valid[0, 3, 3] = True
+    with pytest.raises(UsageError, match="class numbers of 'semantics'"):
+        tiny_painter(merger)(stack)

@@ -49,7 +49,7 @@ _EXPECTED: dict[Kind, str] = {
 MAX_CURVATURE = 8.0
 """Curvature of the greatest level of a curvature file, in 1 / metre."""
 
-_NOTHING, _OFF, _STRAY = 0.5, 0.1, 0.02
+_NOTHING, _OFF, _STRAY = 0.1, 0.1, 0.02
 """Vectors shorter than this are none; others are of unit length up to this, but for a few strays:
 8 bits round, and resizing blends."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, final
 
 from torch import Tensor
@@ -62,11 +62,19 @@ class Guidance(Composer):
         self, own: Any, states: Sequence[State], x_t: Tensor, step: Step
     ) -> Adaptation:
         """The derivative (B, C, h, w) at the sample, or None after the steered steps."""
-        if step.index >= self.until * step.total - 1e-6 or self.listener is None:
+        if step.index >= self.until * step.total - 1e-6:
+            return None
+        if self.listener is None or not self.listener.moves:
             return None
         limit = getattr(step.evaluator, "max_batch", None)
         heard = yield Listening([self.listener], x_t, step.now, max_batch=limit)
         return heard.derivative
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Guidance:
+        # As `Bound`: what is heard, and where, follows the module.
+        super()._apply(fn, recurse)  # pyright: ignore[reportUnknownMemberType]
+        self.listener = None if self.listener is None else self.listener.moved(fn)
+        return self
 
     def merge(
         self, predictions: Sequence[Prediction], x_t: Tensor, level: Level, own: Any

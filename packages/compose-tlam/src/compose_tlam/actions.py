@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -16,11 +16,12 @@ from compose_tlam.data.pictures import plane
 from compose_tlam.edit import Fill, insert, remove
 from compose_tlam.folder import read_folder, read_scale, write_folder
 from compose_tlam.labels import PRIMITIVES
+from compose_tlam.merge import Strength
 from compose_tlam.pipeline import TLAMOutput, TLAMPipeline
 from compose_tlam.scene import from_scene
 from compose_tlam.stack import LabelStack
 
-__all__ = ["edited", "looks", "opened", "save", "strengths", "write_labels"]
+__all__ = ["check_out", "edited", "looks", "opened", "save", "strengths", "write_labels"]
 
 
 def write_labels(scene: Path, out: Path) -> list[Path]:
@@ -39,14 +40,20 @@ def write_labels(scene: Path, out: Path) -> list[Path]:
     return write_folder(out, stack)
 
 
-def opened(model: str, labels: Path) -> tuple[TLAMPipeline, LabelStack]:
-    """A pipeline, and the labels of a folder or scene under its registry."""
+def opened(
+    model: str, labels: Path, warn: Callable[[str], None] = lambda _: None
+) -> tuple[TLAMPipeline, LabelStack]:
+    """A pipeline, and the labels of a folder or scene under its registry; `warn` hears remarks."""
     if not labels.exists():
         raise SceneError("there are no such labels", got=str(labels), expected="a folder or scene")
     pipe = TLAMPipeline.from_pretrained(model)
     if labels.is_dir():
         return pipe, read_folder(labels, pipe.labels)
-    return pipe, from_scene(load_scene(labels), pipe.labels).stack
+    stack, remarks = from_scene(load_scene(labels), pipe.labels)
+    for line in remarks:
+        if not stack.empty:  # of that the pipeline speaks
+            warn(line)
+    return pipe, stack
 
 
 def edited(
@@ -82,16 +89,47 @@ def strengths(given: Sequence[str]) -> dict[str, float] | None:
     return found or None
 
 
-def looks(pipe: TLAMPipeline, output: TLAMOutput) -> dict[str, Image.Image]:
+def looks(
+    pipe: TLAMPipeline, output: TLAMOutput, strength: Strength | None = None
+) -> dict[str, Image.Image]:
     """The picture, the concept tensor in colours, and a map of attention for each label."""
     shown = {"picture": output.images[0], "concept": pipe.concept_picture(output)[0]}
     if pipe.painter.config.merger == "tlam":
-        maps = pipe.attention(output)[0]
+        maps = pipe.attention(output, strength)[0]
         names = [*pipe.labels.names, "noise"]
         for name, one in zip(names, maps, strict=False):
             levels = (one / maps.max() * 255).round().to(torch.uint8)
             shown[f"attention-{name}"] = Image.fromarray(levels.cpu().numpy())
     return shown
+
+
+def check_out(out: Path, inputs: Sequence[Path | None]) -> None:
+    """Refuse, before any work, an output that cannot be or should not be written.
+
+    Raises:
+        UsageError: It is an input, lies in a folder of labels, or is no PNG.
+        ComposeError: It cannot be written.
+    """
+    single = _single(out)
+    folder = out.parent if single else out
+    if not single and out.suffix and not out.is_dir():
+        raise UsageError("pictures are written as PNG", got=str(out), expected="a folder or .png")
+    for given in inputs:
+        if given is None:
+            continue
+        if single and out.exists() and given.exists() and out.samefile(given):
+            raise UsageError("the output would take the place of an input", got=str(out))
+        if given.is_dir() and given.resolve() in (folder.resolve(), *folder.resolve().parents):
+            raise UsageError(
+                "pictures beside labels would be taken for labels",
+                got=str(out),
+                remedy="choose another folder with --out",
+            )
+    check_writable(folder)
+
+
+def _single(out: Path) -> bool:
+    return out.suffix.lower() == ".png" and not out.is_dir()
 
 
 def save(shown: Mapping[str, Image.Image], out: Path) -> list[Path]:
@@ -101,7 +139,7 @@ def save(shown: Mapping[str, Image.Image], out: Path) -> list[Path]:
         UsageError: Several pictures for one file.
         ComposeError: It cannot be written.
     """
-    single = out.suffix.lower() == ".png" and not out.is_dir()
+    single = _single(out)
     if single and len(shown) > 1:
         raise UsageError("one file cannot hold several pictures", got=str(out))
     check_writable(out.parent if single else out)

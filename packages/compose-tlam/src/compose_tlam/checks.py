@@ -12,6 +12,9 @@ from compose_tlam.stack import LabelStack, Layer
 
 __all__ = ["check_layer", "check_stack", "contradictions"]
 
+_SPREAD = 0.5
+"""Least range of depth that fills the picture."""
+
 _SHARE = 0.02
 """Share of pixels that may be out of range or of another length, by rounding or resizing."""
 
@@ -56,9 +59,19 @@ def check_stack(stack: LabelStack, what: str = "the labels") -> LabelStack:
 
 
 def contradictions(stack: LabelStack) -> Iterator[str]:
-    """What cannot be true together, as sentences: a sky that is near."""
+    """What is hardly true, as sentences: depth of another unit, a sky that is near."""
     depth, classes = stack.layers.get("depth"), stack.layers.get("semantics")
-    if depth is None or classes is None:
+    if depth is None:
+        return
+    relative = stack.labels.named("depth")
+    if (relative.low, relative.high) == (0, 1) and bool(depth.valid.all()):
+        low, high = float(depth.value.min()), float(depth.value.max())
+        if high - low < _SPREAD:
+            yield (
+                f"depth runs from {low:.2f} to {high:.2f} only: it is probably in another unit; "
+                "it is relative, the farthest point 0 and the nearest 1"
+            )
+    if classes is None:
         return
     names = stack.labels.named("semantics").classes
     if "sky" not in names:

@@ -60,7 +60,9 @@ def run(args: argparse.Namespace) -> int:
             got="both" if args.insert else "neither",
             expected="--insert PROXY or --remove MASK",
         )
-    pipe, stack = actions.opened(args.model, args.labels)
+    given = (args.labels, getattr(args, "insert", None), getattr(args, "remove", None))
+    actions.check_out(args.out, given)
+    pipe, stack = actions.opened(args.model, args.labels, note)
     if args.action == "edit":
         stack = actions.edited(stack, args.labels, args.insert, args.remove, args.fill)
         if args.keep_labels is not None:
@@ -72,9 +74,9 @@ def run(args: argparse.Namespace) -> int:
     }
     output = pipe(stack, **options)
     if args.action == "look":
-        shown = actions.looks(pipe, output)
+        shown = actions.looks(pipe, output, options["strength"])
     else:
-        shown = {f"{args.labels.stem}-{args.action}": output.images[0]}
+        shown = {f"{args.labels.resolve().stem}-{args.action}": output.images[0]}
     for path in actions.save(shown, args.out):
         say(str(path))
     return 0

@@ -45,7 +45,12 @@ def principal(concept: Tensor, *, chunk: int = 65_536) -> Tensor:
 
 
 @torch.no_grad()
-def looked_at(merger: TLAM, stack: LabelStack, strength: Strength | None = None) -> Tensor:
+def looked_at(
+    merger: TLAM,
+    stack: LabelStack,
+    strength: Strength | None = None,
+    noise: Tensor | None = None,
+) -> Tensor:
     """How much each label is looked at, mean over queries and layers: (B, N, H, W), sums of 1."""
-    maps = merger.attention(stack, strength)  # (layers, B, N, N, H, W)
+    maps = merger.attention(stack, strength, noise)  # (layers, B, N, N, H, W)
     return maps.mean((0, 2))

@@ -26,16 +26,18 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from compose_core.errors import SceneError
-from compose_core.run.files import write_atomic
+from compose_core.run.files import check_writable, write_atomic
 from compose_tlam.checks import check_layer
 from compose_tlam.data.pictures import plane
-from compose_tlam.labels import Label, LabelSet
+from compose_tlam.labels import PRIMITIVES, Label, LabelSet
 from compose_tlam.stack import LabelStack, Layer
 
 __all__ = ["FACTS", "read_folder", "read_scale", "write_folder"]
 
 FACTS = "labels.json"
 _SHORT, _BYTE = 65_535, 255
+_NOTHING = 0.1
+"""Vectors shorter than this are none."""
 
 
 def read_folder(folder: Path, labels: LabelSet) -> LabelStack:
@@ -67,7 +69,7 @@ def read_folder(folder: Path, labels: LabelSet) -> LabelStack:
                 )
         layer = Layer(value[None], valid[None])
         if label.kind == "vector":  # a direction of length 0 is none
-            layer = Layer(layer.value, layer.valid & (layer.value.norm(dim=1) > 0.5))
+            layer = Layer(layer.value, layer.valid & (layer.value.norm(dim=1) > _NOTHING))
         layers[label.name] = check_layer(label, layer, f"the file {path}")
     if not layers:
         raise SceneError(
@@ -81,8 +83,12 @@ def read_folder(folder: Path, labels: LabelSet) -> LabelStack:
 def _files(folder: Path, labels: LabelSet) -> dict[str, Path]:
     known = set(labels.names)
     found: dict[str, Path] = {}
-    for path in sorted(folder.glob("*.png")):
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() != ".png" or path.name.startswith("."):
+            continue
         name = path.name.removesuffix(".png").removesuffix(".valid")
+        if name in PRIMITIVES.names and name not in known:
+            continue  # this model does not see it
         if name not in known:
             raise SceneError(
                 f"the file {path} is named after no label",
@@ -121,7 +127,7 @@ def _is_bytes(path: Path) -> bool:
 def write_folder(
     folder: Path, stack: LabelStack, scale: tuple[float, float] | None = None
 ) -> list[Path]:
-    """Write the labels of one picture, each file at once.
+    """Write the labels of one picture, each file at once; labels that it lacks are removed.
 
     Args:
         folder: Is made if it is not there.
@@ -131,6 +137,7 @@ def write_folder(
     Returns:
         The files.
     """
+    check_writable(folder)
     folder.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
 
@@ -149,6 +156,13 @@ def write_folder(
         path = folder / FACTS
         write_atomic(path, (json.dumps({"inverse_depth": list(scale)}) + "\n").encode())
         written.append(path)
+    # What was there of other labels would be taken for that of these.
+    old = [
+        folder / f"{name}{end}" for name in stack.labels.names for end in (".png", ".valid.png")
+    ]
+    for path in (*old, folder / FACTS):
+        if path not in written:
+            path.unlink(missing_ok=True)
     return written
 
 

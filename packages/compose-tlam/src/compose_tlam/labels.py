@@ -67,13 +67,14 @@ class Label:
         single = self.kind == "discrete"
         named = len(self.classes) not in (0, self.count if single else 0)
         sizes = {len(self.mean), len(self.scale)} - {1, self.channels}
-        bad = self.channels < 1 or (single and self.channels != 1) or not self.low <= self.high
+        bad = self.channels < 1 or not all(self.scale) or not self.name.isidentifier()
+        bad = bad or (single and self.channels != 1) or not self.low <= self.high
         if bad or named or sizes or any(not 0 <= c < self.channels for c in self.negated):
             raise UsageError(
                 f"the label {self.name!r} contradicts itself",
                 got=asdict(self),
-                expected="channels >= 1 (1 for classes), low <= high, a name for each class or "
-                "none, mean and scale for each channel or one for all",
+                expected="a name of letters, channels >= 1 (1 for classes), low <= high, a name "
+                "for each class or none, mean and scale (not 0) for each channel or one for all",
             )
 
     @property

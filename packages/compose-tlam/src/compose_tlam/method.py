@@ -42,7 +42,8 @@ class _Canvas(NamedTuple):
     """What was painted, and what a trace shows of how."""
 
     picture: Tensor
-    shown: Mapping[str, Tensor]
+    concept: Tensor
+    noise: Tensor | None
 
 
 @final
@@ -75,14 +76,16 @@ class Painted(Denoiser):
         merger = self.painter.merger
         concept = merger(stack, self.strength, noise)
         picture = self.painter.generator(concept).expand(batch, -1, -1, -1)
-        shown = {"concept": principal(concept)}
-        if isinstance(merger, TLAM):
-            shown["looked at"] = looked_at(merger, stack.rows(0, 1), self.strength)
-        return _Canvas(picture.to(x_t.dtype), shown)
+        return _Canvas(picture.to(x_t.dtype), concept, noise)
 
     def traced(self, state: State) -> Mapping[str, Tensor]:
         """The concept tensor as a picture, and how much each label is looked at."""
-        return cast(_Canvas, state).shown
+        own, merger = cast(_Canvas, state), self.painter.merger
+        shown = {"concept": principal(own.concept)}
+        if isinstance(merger, TLAM):
+            first = None if own.noise is None else own.noise[:1]
+            shown["looked at"] = looked_at(merger, self.stack, self.strength, first)
+        return shown
 
     def queries(self, x_t: Tensor, level: Level, state: State) -> Questions:
         """Nothing."""
@@ -168,8 +171,11 @@ class TLAMMethod(Method):
         painter = self.load().to(device)
         stack, remarks = from_scene(scene, painter.labels)
         stack = stack.without(*self.drop)
-        if self.drop and stack.empty and not remarks:
-            remarks = ("no label is left: the picture is what the model paints without any",)
+        for name in self.strength or ():
+            painter.labels.named(name)
+        if self.drop and stack.empty:
+            line = "no label is left: the picture is what the model paints without any"
+            remarks = tuple(dict.fromkeys((*remarks, line)))
         return Plan(
             denoiser=Painted(painter, stack.to(device), self.strength),
             shape=(3, scene.height, scene.width),

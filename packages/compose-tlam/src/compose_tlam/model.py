@@ -6,9 +6,11 @@ names, so one that was trained on other labels can be taken over as far as it go
 
 from __future__ import annotations
 
+import copy
 import json
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self, final
 
@@ -20,7 +22,7 @@ from torch.nn.utils import parametrize
 
 from compose_core.errors import UsageError, WeightsError
 from compose_tlam.generators import ASAP, SPADE, Generator
-from compose_tlam.labels import LabelSet
+from compose_tlam.labels import Label, LabelSet
 from compose_tlam.merge import CLAM, TLAM, Concatenation, Mean, Merger, ProductOfExperts, Strength
 from compose_tlam.stack import LabelStack
 
@@ -165,6 +167,26 @@ class Painter(nn.Module):
         _fit(painter, weights, folder)
         return painter.eval()
 
+    def with_label(self, label: Label) -> Painter:
+        """The same painter for one more label; only its projection and encoding can learn.
+
+        Everything else is a copy that asks for no gradient. See `TLAM.with_label`.
+
+        Raises:
+            UsageError: Its merger is not TLAM, or knows a label of that name.
+        """
+        if not isinstance(self.merger, TLAM):
+            raise UsageError(
+                "only TLAM takes a label more",
+                got=self.config.merger,
+                remedy="Painter.adapted makes a painter to be trained again",
+            )
+        made = copy.deepcopy(self)
+        made.merger = self.merger.with_label(label)
+        made.config = replace(self.config, labels=self.labels.with_label(label))
+        made.generator.requires_grad_(False)
+        return made
+
     @classmethod
     def adapted(cls, folder: Path, labels: LabelSet) -> tuple[Self, list[str]]:
         """A painter for other labels, with all that a checkpoint knows of them by name.
@@ -215,13 +237,20 @@ def _mapped(made: Painter, weights: Mapping[str, Tensor], old: LabelSet) -> list
     for n, label in enumerate(made.labels):
         if label.name not in old.names:
             remarks.append(f"the label {label.name!r} is new: its projection is not trained")
-        elif old.named(label.name).width != label.width:
+        elif old.named(label.name) == label:
+            same.append((n, old.names.index(label.name)))
+        elif old.named(label.name).width == label.width:
+            before = old.named(label.name)
+            remarks.append(
+                f"the label {label.name!r} meant something else ({before.meaning or before.kind}, "
+                f"{before.low:g} to {before.high:g}): its projection may need training"
+            )
+            same.append((n, old.names.index(label.name)))
+        else:
             remarks.append(
                 f"the label {label.name!r} has {label.width} channels, and had "
                 f"{old.named(label.name).width}: its projection is not trained"
             )
-        else:
-            same.append((n, old.names.index(label.name)))
     gone = [name for name in old.names if name not in made.labels.names]
     remarks += [f"the label {name!r} of the checkpoint is left out" for name in gone]
     for name, tensor in made.state_dict().items():
@@ -229,15 +258,25 @@ def _mapped(made: Painter, weights: Mapping[str, Tensor], old: LabelSet) -> list
         if found is None:
             continue
         found = found.to(tensor.dtype)
-        if tensor.shape == found.shape and len(tensor) != len(made.labels):
-            tensor.copy_(found)
-        elif name.startswith("merger.") and tensor.shape[1:] == found.shape[1:]:
-            for n, before in same:  # one row for each label
+        if _BY_LABEL.fullmatch(name):
+            for n, before in same:
                 tensor[n] = found[before]
             extra = len(found) - len(old)  # the row of the noise token
             if extra:
                 tensor[-extra:] = found[-extra:]
+        elif tensor.shape == found.shape:
+            tensor.copy_(found)
+        elif not name.startswith("merger.projection."):
+            raise WeightsError(
+                f"the checkpoint does not fit: {name}",
+                got=tuple(found.shape),
+                expected=tuple(tensor.shape),
+            )
     return remarks
+
+
+_BY_LABEL = re.compile(r"merger\.(position|absent|(matrix|bias)(\.\d+)?)")
+"""Weights of mergers with a row for each label."""
 
 
 def _made(known: Mapping[str, Callable[..., Any]], kind: str, first: Any, options: Any) -> Any:
@@ -257,15 +296,27 @@ def _draft(kind: type[Any], config: Config, folder: Path) -> Any:
     try:
         with torch.random.fork_rng(devices=[]):  # all of it is replaced
             return kind(config)
-    except UsageError as error:
-        raise WeightsError(f"{folder} describes no painter", got=error) from error
+    except (
+        UsageError,
+        TypeError,
+        ValueError,
+        KeyError,
+        RuntimeError,
+        ArithmeticError,
+    ) as error:  # whatever torch makes of numbers that make no sense
+        raise WeightsError(
+            f"{folder} describes no painter", got=f"{type(error).__name__}: {error}"
+        ) from error
 
 
 def _read(folder: Path) -> tuple[Config, dict[str, Tensor]]:
     try:
         config = Config.from_json(json.loads((folder / CONFIG).read_text("utf-8")))
         weights = load_file(folder / WEIGHTS)
-    except (OSError, ValueError, SafetensorError) as error:
+        broken = [k for k, v in weights.items() if not bool(v.isfinite().all())]
+        if broken:
+            raise ValueError(f"{broken[0]} holds values that are no numbers")
+    except (OSError, ValueError, SafetensorError, UsageError) as error:
         raise WeightsError(
             "a painter cannot be read",
             got=f"{folder}: {error}",

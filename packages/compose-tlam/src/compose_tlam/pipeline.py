@@ -44,11 +44,13 @@ class TLAMOutput:
         images: A list of PIL pictures; or numpy (B, H, W, 3), or torch (B, 3, H, W), in [0, 1].
         labels: What the pictures were made of.
         concept: The concept tensor (B, d, H, W).
+        noise: What a noise token was given (B, channels), if there is one.
     """
 
     images: Any
     labels: LabelStack
     concept: Tensor
+    noise: Tensor | None = None
 
 
 @final
@@ -133,7 +135,7 @@ class TLAMPipeline:
             noise = torch.randn(stack.shape[0], channels, generator=dice, device=dice.device)
         concept = self.painter.merger(stack, strength, noise)
         pictures = (self.painter.generator(concept).float() / 2 + 0.5).clamp(0, 1)
-        return TLAMOutput(_presented(pictures, output_type), stack, concept)
+        return TLAMOutput(_presented(pictures, output_type), stack, concept, noise)
 
     def concept_picture(self, output: TLAMOutput) -> list[Image.Image]:
         """The concept tensor in three colours (figure 7)."""
@@ -147,7 +149,7 @@ class TLAMPipeline:
         """
         if not isinstance(self.painter.merger, TLAM):
             raise UsageError("this merger has no attention", got=self.painter.config.merger)
-        return looked_at(self.painter.merger, output.labels, strength)
+        return looked_at(self.painter.merger, output.labels, strength, output.noise)
 
     def _stack(
         self, labels: LabelStack | Scene | Mapping[str, Tensor]
@@ -159,6 +161,14 @@ class TLAMPipeline:
             labels = LabelStack.of(self.labels, labels)
         gone = [name for name in labels.layers if name not in self.labels.names]
         remarks = [f"the painter does not know the label {name!r}" for name in gone]
+        for name in labels.layers:
+            own = labels.labels.named(name)
+            if name in self.labels.names and self.labels.named(name) != own:
+                meant, said = self.labels.named(name).meaning or "?", own.meaning or "?"
+                remarks.append(
+                    f"the label {name!r} means something else to the painter ({meant}) than in "
+                    f"these labels ({said})"
+                )
         stack = check_stack(labels.under(self.labels))
         return stack, [*remarks, *contradictions(stack)]
 

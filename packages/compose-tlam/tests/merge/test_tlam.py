@@ -176,6 +176,20 @@ def test_attention_is_a_distribution_over_labels():
     assert float(masked.abs().max()) == 0.0
 
 
+@pytest.mark.parametrize("noise", [0, 3])
+def test_attention_in_pieces_is_that_of_the_whole(noise):
+    made = TLAM(PRIMITIVES, 6, layers=2, heads=3, noise=noise).eval()
+    dice = torch.Generator().manual_seed(0)
+    stack = random_stack((2, 5, 7), dice)
+    drawn = torch.randn(2, noise, generator=dice) if noise else None
+    made.chunk = 1_000
+    whole = made.attention(stack, {"depth": 0.5}, drawn)
+    made.chunk = 4
+    torch.testing.assert_close(made.attention(stack, {"depth": 0.5}, drawn), whole)
+    if noise:
+        assert not torch.allclose(made.attention(stack, {"depth": 0.5}), whole)
+
+
 def test_noise_changes_the_concept_and_is_the_same_for_all_pixels():
     made = tlam(noise=3)
     stack = stack_of(0, present=1.0)

@@ -30,6 +30,7 @@ FOCAL = (518.8579, 519.4696)
 
 _CLASSES = 894
 _FARTHEST = 10.0
+_PARTS = ("images", "depths", "labels", "instances")
 
 
 def nyu(classes: int = _CLASSES) -> LabelSet:
@@ -115,7 +116,12 @@ class NYU:
     def _room(self, number: int) -> tuple[Tensor, LabelStack, Tensor]:
         def read(name: str) -> Tensor:
             # (..., W, H) in the file
-            values = torch.from_numpy(self._file[name][number].astype("float64"))
+            try:
+                values = torch.from_numpy(self._file[name][number].astype("float64"))
+            except (OSError, IndexError, ValueError, TypeError) as error:
+                raise SceneError(
+                    f"{self.path} is damaged", got=f"{name} of picture {number}: {error}"
+                ) from error
             return values.transpose(-1, -2)
 
         picture = (read("images") / 255).float()[None]
@@ -166,9 +172,10 @@ def _opened(path: Path) -> Any:
         ) from error
     try:
         found = h5py.File(path, "r")
-        lacking = [k for k in ("images", "depths", "labels", "instances") if k not in found]
+        lacking = [k for k in _PARTS if k not in found]
     except OSError as error:
         raise SceneError(f"{path} cannot be read", got=error, expected="an HDF5 .mat") from error
+    lacking += [k for k in found if k in _PARTS and not hasattr(found[k], "shape")]
     if lacking:
         raise SceneError(
             f"{path} is not the labelled file", got=f"no {', '.join(lacking)}",

@@ -12,14 +12,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["CPU_NUMBERS", "GPU_PIXELS", "Function", "in_chunks", "pieces"]
+__all__ = ["CPU_NUMBERS", "GPU_LAUNCH", "GPU_PIXELS", "Function", "in_chunks", "pieces"]
 
 CPU_NUMBERS = 2**17
 """Numbers in the tokens of a piece on a CPU, half a MiB: they stay in its cache."""
 
 GPU_PIXELS = 16_384
-"""Pixels of a piece on a GPU. Attention kernels count pixels, or pixels times heads, in one
-dimension of a launch, which may not exceed 65,535."""
+"""Pixels of a piece on a GPU."""
+
+GPU_LAUNCH = 65_535
+"""Attention kernels count pixels, or pixels times heads, in one dimension of a launch, which may
+not exceed this."""
 
 Function = Callable[[Sequence[Tensor]], Tensor]
 

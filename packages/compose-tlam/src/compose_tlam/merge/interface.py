@@ -85,7 +85,7 @@ def as_pixels(stack: LabelStack, strength: Strength | None, dtype: torch.dtype) 
     """The maps of a stack as rows of pixels; missing values are zeros, missing classes 0.
 
     Raises:
-        UsageError: A strength is negative, or of an unknown label.
+        UsageError: A strength is negative, or of an unknown label; or a class number is.
         ShapeError: A map of strengths has another size.
     """
     batch, height, width = stack.shape
@@ -106,7 +106,15 @@ def as_pixels(stack: LabelStack, strength: Strength | None, dtype: torch.dtype) 
         valid[:, n] = layer.valid.flatten()
         if label.discrete:
             ids = layer.value.long().flatten()
-            values.append(torch.where(valid[:, n], ids, torch.zeros_like(ids)))
+            ids = torch.where(valid[:, n], ids, torch.zeros_like(ids))
+            if not 0 <= int(ids.min()) <= int(ids.max()) < label.count:
+                raise UsageError(
+                    f"class numbers of {label.name!r} that the model does not know",
+                    got=f"{int(ids.min())} to {int(ids.max())}",
+                    expected=f"0 to {label.count - 1}",
+                    remedy="mark these pixels as missing",
+                )
+            values.append(ids)
             continue
         rows = layer.value.to(dtype).permute(0, 2, 3, 1).reshape(count, label.channels)
         rows = (rows - rows.new_tensor(label.mean)) / rows.new_tensor(label.scale)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, final, get_args
 
 import torch
@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from compose_core.errors import UsageError
 from compose_tlam.labels import Label, LabelSet
 from compose_tlam.merge.block import Block, log_weights
+from compose_tlam.merge.chunks import GPU_LAUNCH, GPU_PIXELS, Function
 from compose_tlam.merge.interface import Merger, Pixels, Strength, as_picture, as_pixels
 from compose_tlam.merge.projection import Projection
 from compose_tlam.stack import LabelStack
@@ -104,15 +105,7 @@ class TLAM(Merger):
         self.check(stack)
         pixels = as_pixels(stack, strength, self.position.dtype)
         inputs = self._inputs(pixels, self._spread(noise, stack.shape))
-        weighted = pixels[2] is not None
-        count = len(self.labels)
-
-        def merged(part: Sequence[Tensor]) -> Tensor:
-            weight = part[count + 1] if weighted else None
-            own = part[-1] if self.noise is not None else None
-            return self.merge((list(part[:count]), part[count], weight), own)
-
-        rows = self.each(merged, inputs, self.chunk)
+        rows = self.each(self._split(self.merge, pixels), inputs, self._piece)
         return as_picture(rows, stack.shape)
 
     def merge(self, pixels: Pixels, noise: Tensor | None = None) -> Tensor:
@@ -151,27 +144,57 @@ class TLAM(Merger):
             share = torch.cat([share, share.new_zeros(len(share), 1)], 1)
         return z, bias, share, nothing if masked else None
 
-    def attention(self, stack: LabelStack, strength: Strength | None = None) -> Tensor:
+    @torch.no_grad()
+    def attention(
+        self,
+        stack: LabelStack,
+        strength: Strength | None = None,
+        noise: Tensor | None = None,
+    ) -> Tensor:
         """How much each label looks at each, mean over heads: (layers, B, N, N, H, W).
 
         Row k of the first N is the query; the noise token, if there is one, is the last.
         """
         self.check(stack)
         pixels = as_pixels(stack, strength, self.position.dtype)
-        batch, height, width = stack.shape
+        inputs = self._inputs(pixels, self._spread(noise, stack.shape))
+        rows = self.each(self._split(self._maps, pixels), inputs, self._piece)
+        maps = rows.view(*stack.shape, len(self.blocks), *[len(self.position)] * 2)
+        return maps.permute(3, 0, 4, 5, 1, 2)
+
+    def _maps(self, pixels: Pixels, noise: Tensor | None = None) -> Tensor:
+        """Attention (P, layers, N, N) of P pixels, mean over heads."""
+        z, bias, _, _ = self.tokens(pixels, noise)
         found: list[Tensor] = []
-        with torch.no_grad():
-            z, bias, _, _ = self.tokens(pixels)
-            for n in range(len(self.blocks)):
-                maps = self._block(n).maps(z, bias).mean(1)
-                found.append(maps.view(batch, height, width, *maps.shape[1:]))
-                z = self._block(n)(z, bias)
-        return torch.stack(found).permute(0, 1, 4, 5, 2, 3)
+        for n in range(len(self.blocks)):
+            found.append(self._block(n).maps(z, bias).mean(1))
+            z = self._block(n)(z, bias)
+        return torch.stack(found, 1)
+
+    @property
+    def _piece(self) -> int | None:
+        """Pixels that are computed at once; None for what suits a CPU."""
+        if self.chunk is not None or not self.position.is_cuda:
+            return self.chunk
+        return min(GPU_PIXELS, GPU_LAUNCH // self._block(0).heads)
+
+    def _split(
+        self, function: Callable[[Pixels, Tensor | None], Tensor], like: Pixels
+    ) -> Function:
+        """A function of pixels as one of the rows that `_inputs` makes."""
+        count, weighted = len(self.labels), like[2] is not None
+
+        def of_rows(part: Sequence[Tensor]) -> Tensor:
+            weight = part[count + 1] if weighted else None
+            own = part[-1] if self.noise is not None else None
+            return function((list(part[:count]), part[count], weight), own)
+
+        return of_rows
 
     def with_label(self, label: Label) -> TLAM:
         """The same network for one more label, whose projection and encoding alone can learn.
 
-        All other parameters are shared with this one and need no gradient. As long as the label
+        All other parameters are copies of this one's and need no gradient. As long as the label
         is missing, and `missing` is `"attention_mask"`, every concept is what it was.
         """
         first = self._block(0)
