@@ -39,11 +39,12 @@ MODEL = "tlam-tiny"
 
 
 class _Canvas(NamedTuple):
-    """What was painted, and what a trace shows of how."""
+    """What was painted, of what, and what a trace shows of it once it was asked for."""
 
     picture: Tensor
     concept: Tensor
     noise: Tensor | None
+    shown: dict[str, Tensor]
 
 
 @final
@@ -76,16 +77,18 @@ class Painted(Denoiser):
         merger = self.painter.merger
         concept = merger(stack, self.strength, noise)
         picture = self.painter.generator(concept).expand(batch, -1, -1, -1)
-        return _Canvas(picture.to(x_t.dtype), concept, noise)
+        return _Canvas(picture.to(x_t.dtype), concept, noise, {})
 
     def traced(self, state: State) -> Mapping[str, Tensor]:
         """The concept tensor as a picture, and how much each label is looked at."""
         own, merger = cast(_Canvas, state), self.painter.merger
-        shown = {"concept": principal(own.concept)}
-        if isinstance(merger, TLAM):
-            first = None if own.noise is None else own.noise[:1]
-            shown["looked at"] = looked_at(merger, self.stack, self.strength, first)
-        return shown
+        if not own.shown:  # the same at every step: computed once, and only for a trace
+            own.shown["concept"] = principal(own.concept)
+            if isinstance(merger, TLAM):
+                first = None if own.noise is None else own.noise[:1]
+                seen = looked_at(merger, self.stack, self.strength, first)
+                own.shown["looked at"] = seen
+        return own.shown
 
     def queries(self, x_t: Tensor, level: Level, state: State) -> Questions:
         """Nothing."""
