@@ -1,0 +1,93 @@
+"""Table 3 of DDE: renders are read as they are, and an untrained coordinator changes nothing."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from compose_benchmarks.trials.dde_maps import TRIAL, Fidelity, OneWeather, _made, lands
+from compose_benchmarks.trials.sit import sit
+from compose_benchmarks.trials.trial import Sitting
+from compose_dde.coordinator import Transformer
+from compose_dde.folder import Expansion, Walk
+from compose_dde.pipeline import MapsPipeline
+from compose_worlds.terrain import draw, satellite
+from compose_worlds.terrain.places import HELD_OUT
+from compose_zoo.recipes import dde_maps_tiny as recipe
+from compose_zoo.recipes.dde_parts import seeded, write_half
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """The networks of the recipe before training; the base model says something."""
+    folder = tmp_path_factory.mktemp("models") / "maps"
+    base = recipe.base()
+    dice = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for weight in base.parameters():
+            weight.add_(0.02 * torch.randn(weight.shape, generator=dice))
+    made = Expansion(
+        subject="maps",
+        base=base,
+        coordinators={"full": seeded(0, lambda: Transformer(recipe.COORDINATOR))},
+        channels=3,
+        window=(32, 32),
+        stride=(16, 16),
+        walk=Walk(steps=2, sigma_min=2e-3, sigma_max=20.0, churn=0.0),
+        facts={"map_channels": 3},
+    )
+    write_half(folder, made)
+    return str(folder)
+
+
+def renders(n, side):
+    return torch.stack([satellite(*draw(HELD_OUT + i, (side, side))) for i in range(n)]) * 2 - 1
+
+
+def test_renders_are_true_to_their_map_and_under_one_weather():
+    told = lands(64, 8)
+    fidelity, weather = Fidelity(), OneWeather()
+    fidelity.update(renders(8, 64), told.classes)
+    weather.update(renders(8, 64), told.classes)
+    assert float(fidelity.compute().value) > 0.8
+    assert float(weather.compute().value) > 0.8
+
+
+def test_quarters_of_different_pictures_do_not_agree():
+    told = lands(64, 8)
+    one = OneWeather()
+    one.update(renders(8, 64), told.classes)
+    torn = renders(8, 64)
+    summer, winter = (
+        torch.stack([satellite(draw(HELD_OUT + i, (64, 64))[0], w) for i in range(8)]) * 2 - 1
+        for w in (replace(draw(0, (8, 8))[1], season=s) for s in ("summer", "winter"))
+    )
+    torn = torch.cat([summer[..., :32], winter[..., 32:]], -1)
+    two = OneWeather()
+    two.update(torn, told.classes)
+    assert float(two.compute().value) < float(one.compute().value) - 0.2
+
+
+def test_more_samples_change_no_earlier_ones():
+    assert torch.equal(lands(48, 3).charts[:2], lands(48, 2).charts)
+
+
+def test_an_untrained_coordinator_is_multidiffusion_and_swap_is_not(model):
+    pipe = MapsPipeline.from_pretrained(model)
+    told = lands(48, 2)
+    made = {
+        name: torch.cat([x for _, x in _made(pipe, Sitting(model=model, n=2), name, told)])
+        for name in TRIAL.methods
+    }
+    assert made["dde"].shape == (2, 3, 48, 48)
+    torch.testing.assert_close(made["dde"], made["multidiffusion"], atol=1e-4, rtol=0)
+    assert not torch.allclose(made["swap"], made["dde"], atol=1e-3)
+
+
+@pytest.mark.slow
+def test_every_cell_is_measured(model):
+    short = replace(TRIAL, settings=(48,))
+    record = sit(short, Sitting(model=model, n=2), command="x")
+    assert [one.method for one in record.entries] == list(TRIAL.methods)
+    for one in record.entries:
+        assert one.metric("fid").value > 0 and 0 <= one.metric("one-weather").value <= 1
