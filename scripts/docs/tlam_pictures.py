@@ -68,6 +68,12 @@ SPARSITIES = {
     "tlam-sparse-70": 0.7,
 }
 FID = "fid@tiny-v1"
+SHOWN = {
+    FID: f"{FID}: distance to renders, smaller is better",
+    "miou@tiny-v1": "miou@tiny-v1: classes that the judge reads, larger is better",
+}
+"""What the plots of sparsity and removal show."""
+
 HUES = torch.tensor(
     [
         (0.60, 0.78, 0.92), (0.55, 0.62, 0.45), (0.80, 0.74, 0.66), (0.86, 0.37, 0.34),
@@ -149,48 +155,48 @@ def learning() -> Image.Image:
 
 
 def sparsity() -> Image.Image:
-    """Figure 6b: distance to renders under growing sparsity."""
-    some = [
-        Curve(method, list(_over(method)), color)
-        for color, method in enumerate(("tlam-sparse", "clam-sparse", "asap-naive-sparse", "tlam"))
-    ]
-    some = [one for one in some if one.points]
+    """Figure 6b: distance to renders, and what is read of classes, under growing sparsity."""
     marks = [(x, f"{x:g}") for x in SPARSITIES.values()]
-    title = f"{FID} where labels are missing"
     axis = "probability that a label is missing in an area"
-    return stacked([curves(title, some, marks, axis, (760, 340))])
+    charts: list[Image.Image] = []
+    for metric, what in SHOWN.items():
+        some = [
+            Curve(method, list(_over(method, metric)), color)
+            for color, method in enumerate(("tlam-sparse", "clam-sparse", "asap-naive-sparse"))
+        ]
+        charts.append(curves(what, [x for x in some if x.points], marks, axis, (760, 300)))
+    return stacked(charts)
 
 
 def removal() -> Image.Image:
-    """Figure 6c: what each label is worth."""
+    """Figure 6c: what each label is worth to the painter that learned with gaps."""
     places = ["nothing", *SEEN]
-    some: list[Curve] = []
-    for color, method in enumerate(("tlam-sparse", "tlam")):
+    marks = [(float(x), name) for x, name in enumerate(places)]
+    charts: list[Image.Image] = []
+    for metric, what in SHOWN.items():
         points: list[Point] = []
         for x, name in enumerate(places):
             suite = "tlam-dense" if x == 0 else f"tlam-without-{name}"
-            found = _metric(suite, method)
+            found = _metric(suite, "tlam-sparse", metric)
             if found is not None:
-                points.append(_point(x + 0.08 * (color - 0.5), found))
-        if points:
-            some.append(Curve(method, points, color, joined=False))
-    marks = [(float(x), name) for x, name in enumerate(places)]
-    title = f"{FID} where one label is missing everywhere"
-    return stacked([curves(title, some, marks, "what is missing", (760, 340))])
+                points.append(_point(x, found))
+        one = Curve("tlam-sparse", points, joined=False)
+        charts.append(curves(what, [one], marks, "what is missing", (760, 300)))
+    return stacked(charts)
 
 
-def _over(method: str) -> Iterable[Point]:
+def _over(method: str, metric: str) -> Iterable[Point]:
     for suite, share in SPARSITIES.items():
-        found = _metric(suite, method)
+        found = _metric(suite, method, metric)
         if found is not None:
             yield _point(share, found)
 
 
-def _metric(suite: str, method: str) -> record.Measured | None:
+def _metric(suite: str, method: str, metric: str) -> record.Measured | None:
     path = RESULTS / suite / f"{method}.json"
     if not path.is_file():
         return None
-    return next(one for one in record.load(path).metrics if one.id == FID)
+    return next(one for one in record.load(path).metrics if one.id == metric)
 
 
 def _point(x: float, found: record.Measured) -> Point:
