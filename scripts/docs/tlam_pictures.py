@@ -149,7 +149,7 @@ def learning() -> Image.Image:
     for color, one in enumerate(found.curves):
         points = [_point(m.step, m.metric(FID)) for m in one.moments]
         some.append(Curve(names[one.id], points, color % 4, dashed=color > 3))
-    marks = [(float(m.step), str(m.step)) for m in found.curves[0].moments]
+    marks = [(float(m.step), str(m.step)) for m in found.curves[0].moments if m.step % 250 == 0]
     title = f"{FID} of averaged weights, all labels given, n = {found.n}"
     return stacked([curves(title, some, marks, "steps of training", (760, 340))])
 
