@@ -32,6 +32,9 @@ COORDINATORS = {"dde": "local", "dde-full": "full", "rnn-overlap": "rnn-overlap"
 APART = ("concat", "rnn")
 """Methods whose windows do not overlap."""
 
+PART = 4.0
+"""Seconds of the parts whose structure is compared: five windows hold four of them."""
+
 METHODS = {
     "dde": "a trained coordinator that hears its neighbours and summaries of all others (DDE)",
     "dde-full": "a trained coordinator in which all windows hear all others (DDE)",
@@ -70,7 +73,7 @@ def measure(sitting: Sitting, method: str, windows: int) -> Sequence[Result]:
         fad.update(generated=mixes, rate=rate, keys=keys)
         borders = _borders(pipe, method, frames)
         seams.update(mixes, [borders] * len(mixes), rate=rate, keys=keys)
-        heard = [agreement(one, rate, apart=apart) for one in stems]
+        heard = [agreement(one, rate, apart=apart, seconds=PART) for one in stems]
         for name, metric in structure.items():
             said = torch.tensor([float(getattr(one, name)) for one in heard])
             metric.update(said, keys=keys)
@@ -113,9 +116,9 @@ TRIAL = Trial(
     protocol=(
         "The same noise for all methods. The Fréchet distance is that of mixtures, to as many "
         "held-out songs of the same length, through ears-tiny; seam-audibility is how much more "
-        "the spectrum changes where windows begin than elsewhere; structure tells how far parts "
-        "of a piece more than a window apart agree in key, tempo and pitch classes, and whether "
-        "chords come back. Structure and seams are heard without a network."
+        "the spectrum changes where windows begin than elsewhere; structure tells how far "
+        "parts of four seconds, more than a window apart, agree in key, tempo and pitch classes, "
+        "and whether chords come back. Structure and seams are heard without a network."
     ),
     methods=METHODS,
     varies="windows",
