@@ -127,3 +127,9 @@ def test_maps_of_different_sizes_are_refused_by_name():
         LabelStack.of(PRIMITIVES, {"semantics": torch.zeros(1, 4, 4)})
     with pytest.raises(UsageError):
         LabelStack(PRIMITIVES, {})
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (4, 4), (1, 0, 4, 4), (1, 1, 0, 0), (0, 1, 4, 4)])
+def test_maps_that_are_none_are_refused(shape):
+    with pytest.raises(ShapeError, match="'depth' has the wrong shape"):
+        LabelStack.of(PRIMITIVES, {"depth": torch.zeros(shape)})

@@ -204,7 +204,7 @@ def missing(
 
 
 def _everywhere(value: Tensor) -> Tensor:
-    plane = value if value.dim() == 3 else value[:, 0]
+    plane = value[:, 0] if value.dim() == 4 and value.shape[1] else value
     return torch.ones_like(plane, dtype=torch.bool)
 
 
@@ -219,11 +219,11 @@ def _check(label: Label, layer: Layer) -> None:
     else:
         expected = f"(B, {label.channels}, H, W) floating point"
         good = good and shape[1] == label.channels and (shape[0], *shape[2:]) == tuple(valid.shape)
-    if not good or valid.dtype != torch.bool:
+    if not good or valid.dtype != torch.bool or not valid.numel():
         raise ShapeError(
             f"the label {label.name!r} has the wrong shape or type",
             got=f"{shape} {value.dtype}, valid {tuple(valid.shape)} {valid.dtype}",
-            expected=f"{expected}, and a bool map (B, H, W) of where it is valid",
+            expected=f"{expected}, with pixels, and a bool map (B, H, W) of where it is valid",
         )
 
 

@@ -179,3 +179,17 @@ def test_nyu_maps_classes_and_refuses_what_is_not_there(room, tmp_path):
     other.write_bytes(b"MATLAB 5.0 MAT-file")
     with pytest.raises(SceneError, match="cannot be read"):
         NYU(other)
+
+
+def test_nyu_with_damaged_parts_names_file_and_picture(room):
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(room, "a") as file:
+        del file["instances"]
+        file["instances"] = np.ones((1, 8, 6), np.uint8)  # one picture less
+    with pytest.raises(SceneError, match=r"labeled.mat is damaged(?s:.)*instances of picture 1"):
+        NYU(room, size=None)(torch.tensor([1]))
+    with h5py.File(room, "a") as file:
+        del file["depths"]
+        file.create_group("depths")
+    with pytest.raises(SceneError, match=r"not the labelled file(?s:.)*no depths"):
+        NYU(room, size=None)
