@@ -17,13 +17,12 @@ from torch import Tensor
 
 from compose_worlds.primitives import cache
 from compose_worlds.primitives.crayon import crayon
-from compose_zoo.recipes import guide, tuned
-from compose_zoo.recipes.denoiser import CAPTIONS, encode
+from compose_zoo.recipes import tuned
+from compose_zoo.recipes.denoiser import encode, sentences
 from compose_zoo.recipes.parts import base_of
-from compose_zoo.recipes.sd_tiny import latents_of
 
 SEED = 15
-SCENES = guide.SCENES
+SCENES = range(0, 6_144)
 
 
 def drawings(scenes: Path, numbers: range) -> Tensor:
@@ -54,14 +53,14 @@ def drawn_latents(folder: Path, scenes: Path, vae: AutoencoderTiny, numbers: ran
 def train(
     folder: Path, device: str = "cpu", resume: bool = True, steps: int | None = None
 ) -> None:
-    """Train in `folder` and write the diffusers folder ``folder/export``."""
+    """Train in `folder` and write the changes of `sd-tiny` to ``folder/export``."""
     scenes = folder.parent / "cache" / "primitives"
     base = base_of(folder.parent)
     vae = base.vae.to(device)
     latents = drawn_latents(folder, scenes, vae, SCENES)
-    _, tokens = latents_of(folder.parent / "sd-tiny", scenes, vae)
-    half, use = len(tokens) // 2, len(SCENES) * CAPTIONS
-    tokens = torch.cat([tokens[:use], tokens[half : half + use]])
-    task = tuned.TunedTask(latents, tokens, base)
+    said = base.tokenizer(
+        sentences(SCENES), padding="max_length", truncation=True, return_tensors="pt"
+    )
+    task = tuned.TunedTask(latents, said.input_ids, base)
     options = {"device": device, "resume": resume, "steps": steps}
-    tuned.train(task, base, folder, seed=SEED, **options)
+    tuned.train(task, folder, seed=SEED, **options)

@@ -1,4 +1,4 @@
-"""What the variants of `sd-tiny` learn: its UNet goes on, words and latents stay as they are."""
+"""What the variants of `sd-tiny` learn: changes of its UNet; words and latents rest."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from diffusers.models.attention_processor import AttnProcessor
 from torch import Generator, LongTensor, Tensor, nn
 
 from compose_core.train import Task
-from compose_zoo.recipes import denoiser, noising, sd_tiny, stages
+from compose_zoo.recipes import denoiser, low_rank, noising, stages
 
 CONFIG = replace(
     denoiser.CONFIG,
-    steps=1500,
-    lr=4e-4,
+    steps=1200,
+    lr=2e-3,
     seed=0,
     warmup=100,
     hold=0.4,
@@ -24,7 +24,8 @@ CONFIG = replace(
     checkpoint_every=250,
     validate_every=0,
 )
-"""From averaged weights; each variant has its own seed."""
+"""From no change on; each variant has its own seed."""
+BASE = "sd-tiny"
 
 
 class TunedTask(Task):
@@ -37,9 +38,10 @@ class TunedTask(Task):
         base: StableDiffusionPipeline,
         early: float = denoiser.EARLY,
     ) -> None:
-        """Latents (2 N, 4, 16, 16) and tokens as `DenoiserTask`; the UNet of `base` is trained."""
+        """Latents (2 N, 4, 16, 16) and tokens as `DenoiserTask`; the UNet of `base` is changed."""
         self.latents, self.tokens, self.early = latents, tokens, early
-        self.unet = base.unet
+        self.unet = base.unet.eval()
+        self.changes = low_rank.attach(self.unet)
         # The explicit softmax trains faster than the fused one on a CPU.
         self.unet.set_attn_processor(AttnProcessor())
         self.text = base.text_encoder.requires_grad_(False).eval()
@@ -48,8 +50,8 @@ class TunedTask(Task):
 
     @property
     def modules(self) -> dict[str, nn.Module]:
-        """The UNet."""
-        return {"unet": self.unet}
+        """What is added to the layers of the UNet."""
+        return {"changes": self.changes}
 
     @property
     def size(self) -> int:
@@ -66,6 +68,7 @@ class TunedTask(Task):
     ) -> tuple[Tensor, dict[str, float]]:
         """Squared error of epsilon, min-SNR weights."""
         self.text.to(batch["latent"].device)
+        self.unet.to(batch["latent"].device)
         tokens = noising.dropped(batch["tokens"], self.empty, denoiser.DROPPED, generator)
         drawn = noising.noised(batch["latent"], self.alphas, generator, self.early)
         with torch.no_grad():
@@ -75,7 +78,6 @@ class TunedTask(Task):
 
 def train(
     task: TunedTask,
-    base: StableDiffusionPipeline,
     folder: Path,
     *,
     seed: int,
@@ -83,11 +85,10 @@ def train(
     resume: bool = True,
     steps: int | None = None,
 ) -> None:
-    """Train in `folder` and write the diffusers folder ``folder/export``.
+    """Train in `folder` and write the changes to ``folder/export``.
 
     Args:
-        task: what is learned, with the UNet of `base`.
-        base: `sd-tiny`; its other parts are exported as they are.
+        task: what is learned.
         folder: of the run.
         seed: fixes order and noise.
         device: where to train.
@@ -95,7 +96,6 @@ def train(
         steps: fewer (or more) steps than those of `CONFIG`.
     """
     config = replace(CONFIG, seed=seed)
-    stages.run(task, config, folder / "unet", device=device, resume=resume, steps=steps)
+    stages.run(task, config, folder / "changes", device=device, resume=resume, steps=steps)
     if stages.first():
-        encoder = task.text.cpu()
-        sd_tiny.export(folder / "export", base.vae.cpu(), task.unet, encoder, base.tokenizer)
+        low_rank.export(task.changes, task.unet, folder / "export", BASE)

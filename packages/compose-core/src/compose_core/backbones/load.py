@@ -20,12 +20,15 @@ import transformers
 from diffusers.schedulers.scheduling_utils import SchedulerMixin
 from torch import nn
 
+from compose_core import zoo
+from compose_core.backbones import lora
 from compose_core.backbones.text import SecondEncoder, TextEncoder
 from compose_core.backbones.unet import ControlledUNet, UNetNetwork
 from compose_core.codec import Codec, VAECodec
 from compose_core.denoiser import Network
 from compose_core.errors import ComposeError, WeightsError
 from compose_core.schedule import DiscreteVP, Schedule
+from compose_core.zoo.beside import is_beside
 
 __all__ = ["Model", "assemble", "load_components", "load_controlnet", "load_model"]
 
@@ -200,12 +203,15 @@ def load_components(
 ) -> dict[str, Any]:
     """The parts that `model_index.json` lists and this package knows, on the CPU.
 
-    Parts such as a safety checker are not loaded. With a `variant`, such as `"fp16"`, weights are
+    A folder with `lora.json` gives the parts of the base that it names, changed. Parts such as a
+    safety checker are not loaded. With a `variant`, such as `"fp16"`, weights are
     read from `*.fp16.safetensors`; a part that has none is read from its plain file.
 
     Raises:
         WeightsError: As `load_model`.
     """
+    if is_beside(folder):
+        return lora.add_lora(load_components(zoo.base_folder(folder), dtype, variant), folder)
     index = _read_json(folder / "model_index.json")
     if variant is not None and not any(_has_variant(folder / name, variant) for name in _CLASSES):
         raise WeightsError(

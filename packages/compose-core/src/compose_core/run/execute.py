@@ -233,9 +233,13 @@ def check_method(scene: Scene, name: str, *, strict: bool = False) -> list[str]:
 
 
 def locate_model(model: str | os.PathLike[str]) -> tuple[Path, str]:
-    """Folder of a model, verified, and the sha256 over its files."""
+    """Folder of a model, verified, and the sha256 over its files, those of its base included."""
     folder = zoo.resolve(model)
-    return folder, hash_folder(folder)
+    base = zoo.base_folder(folder)
+    if base == folder:
+        return folder, hash_folder(folder)
+    both = f"{hash_folder(base)}\n{hash_folder(folder)}\n"
+    return folder, hashlib.sha256(both.encode()).hexdigest()
 
 
 def lasting(model: str | os.PathLike[str]) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from compose_core import zoo
 from compose_core.codec import tile_side
 from compose_core.errors import ComposeError, SceneError, WeightsError
 
@@ -48,11 +49,12 @@ class Sizes:
 
 
 def read_sizes(folder: Path) -> Sizes:
-    """The sizes of the model in a folder.
+    """The sizes of the model in a folder, or of the base that the folder names.
 
     Raises:
         WeightsError: the folder has no readable description of an autoencoder and a UNet.
     """
+    folder = zoo.base_folder(folder)
     vae, unet = _config(folder, "vae"), _config(folder, "unet")
     try:
         blocks = vae.get("block_out_channels") or vae["encoder_block_out_channels"]

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 from compose_core.errors import WeightsError
+from compose_core.zoo.beside import is_beside, read_index
 from compose_core.zoo.collection import Collection, collections, find_collection, find_recipe
 from compose_core.zoo.manifest import File, Manifest, describe
 from compose_core.zoo.sources import Place, locate, variable
@@ -21,6 +22,7 @@ __all__ = [
     "Finding",
     "Manifest",
     "Place",
+    "base_folder",
     "collections",
     "describe",
     "find",
@@ -89,6 +91,28 @@ def resolve(model: str | os.PathLike[str], file: str | None = None) -> Path:
         )
     _verify(manifest, where.folder, only=file)
     return where.folder if file is None else where.folder / file
+
+
+def base_folder(folder: Path) -> Path:
+    """Where the base model of a folder is: itself, or what its `lora.json` names, checked.
+
+    Raises:
+        UsageError: the base that it names is unknown.
+        WeightsError: the base is not on this machine, is damaged, or is itself no whole model.
+    """
+    if not is_beside(folder):
+        return folder
+    named = read_index(folder)[0]
+    # From any working directory: what begins with a dot is beside the folder.
+    base = resolve(folder / named if named.startswith(".") else named)
+    if is_beside(base):
+        raise WeightsError(
+            f"The base of {folder} has a base of its own.",
+            got=named,
+            expected="a whole model",
+            remedy="name the model that all of it was trained on",
+        )
+    return base
 
 
 def verify(model_id: str) -> list[Finding]:
