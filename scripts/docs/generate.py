@@ -18,10 +18,19 @@ import leaderboard_pages
 import navigation
 import paper_pages
 import scene_page
+import trial_pages
 import zoo_pages
 from workspace import DOCS, ROOT
 
-PARTS = (diagrams, scene_page, zoo_pages, leaderboard_pages, paper_pages, api_pages)
+PARTS = (
+    diagrams,
+    scene_page,
+    zoo_pages,
+    leaderboard_pages,
+    trial_pages,
+    paper_pages,
+    api_pages,
+)
 OWNED = ("fragments", "api", "leaderboards", "zoo")
 """Folders in which every page is generated: what is not generated any more is removed."""
 KEPT = ("samples",)

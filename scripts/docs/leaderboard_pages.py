@@ -10,6 +10,7 @@ from typing import Any
 
 import duel_pages
 import sweep_pages
+import trial_pages
 from plots import DARK, LIGHT, Dot, dots, short
 from records import RESULTS, Standing, name, standings, strip_name
 from tables import Cell, Head, table
@@ -48,7 +49,8 @@ def pages(folder: Path = RESULTS) -> dict[str, str | bytes]:
     }
     if not found_standings:
         return {"leaderboards/index.md": WIDE + INTRO + EMPTY + PAPERS, **results}
-    index = WIDE + INTRO + _index(found_standings) + TINY + PAPERS
+    trials = trial_pages.section(folder)
+    index = WIDE + INTRO + _index(found_standings) + TINY + trials + PAPERS
     found: dict[str, str | bytes] = {"leaderboards/index.md": index, **results}
     for one in found_standings:
         found[f"leaderboards/{one.suite}.md"] = WIDE + "\n".join(_suite(one))
@@ -67,7 +69,8 @@ def pages(folder: Path = RESULTS) -> dict[str, str | bytes]:
 def nav(folder: Path = RESULTS) -> list[object]:
     """The leaderboards' part of the navigation."""
     suites: list[object] = [{s.suite: f"leaderboards/{s.suite}.md"} for s in standings(folder)]
-    return ["leaderboards/index.md", *suites, {"Reported by papers": "leaderboards/papers.md"}]
+    papers = {"Reported by papers": "leaderboards/papers.md"}
+    return ["leaderboards/index.md", *suites, *trial_pages.nav(folder), papers]
 
 
 def _index(found: Sequence[Standing]) -> str:
