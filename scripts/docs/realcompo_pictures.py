@@ -17,6 +17,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 from workspace import DOCS, ROOT
 
+from compose_benchmarks.items import Item
 from compose_benchmarks.registry import find as find_suite
 from compose_benchmarks.runner.generate import draw, sampler
 from compose_benchmarks.studies.chart import Curve, Point, curves, grid, stacked, tile
@@ -38,6 +39,16 @@ METHODS = {
 }
 SHOWN = {"realcompo-spatial": 3, "realcompo-numeracy": 3}
 """How many scenes of which suite: the first, not chosen."""
+VERSIONED, SHOWN_VERSIONS = "realcompo-attributes", 5
+VERSIONS = {
+    ("sd-tiny", "realcompo"): "v1: text and\nGLIGEN",
+    ("sd-tiny", "realcompo-v2"): "v2: second\nand GLIGEN",
+    ("sd-tiny", "realcompo-v3"): "v3: text and\nguidance",
+    ("sd-tiny", "realcompo-v4"): "v4: second\nand guidance",
+    ("sd-tiny-crayon", "plain"): "crayon,\nwords alone",
+    ("sd-tiny", "realcompo-crayon"): "crayon and\nGLIGEN",
+}
+"""Base and method, and how a column is called."""
 
 TILE = 88
 INKS = ((213, 94, 0), (0, 114, 178), (0, 122, 90), (156, 79, 130))
@@ -45,28 +56,41 @@ INKS = ((213, 94, 0), (0, 114, 178), (0, 122, 90), (156, 79, 130))
 
 def methods() -> Image.Image:
     """The first scenes of two suites by each method, from the same noise."""
-    model = load_model(zoo.resolve("sd-tiny"))
     rows: list[list[Image.Image | None]] = []
     names: list[str] = []
     for suite, count in SHOWN.items():
         items = find_suite(suite).items(count)
-        walk = sampler("ddim", model, STEPS)
-        made = [
-            draw(
-                model,
-                find_method(name)(),
-                items,
-                walk=walk,
-                guidance=GUIDANCE,
-                device="cpu",
-                max_batch=32,
-            )[0]
-            for name in METHODS
-        ]
+        made = [_drawn(items, "sd-tiny", name) for name in METHODS]
         for number, item in enumerate(items):
             rows.append([_layout(item.scene), *(tile(each[number], TILE) for each in made)])
             names.append(_lines(item.scene.prompt))
     return grid(rows, ["layout", *METHODS.values()], names, after=(0,))
+
+
+def versions() -> Image.Image:
+    """The first scenes of a suite by RealCompo of other models, from the same noise."""
+    rows: list[list[Image.Image | None]] = []
+    names: list[str] = []
+    items = find_suite(VERSIONED).items(SHOWN_VERSIONS)
+    made = [_drawn(items, base, name) for base, name in VERSIONS]
+    for number, item in enumerate(items):
+        rows.append([_layout(item.scene), *(tile(each[number], TILE) for each in made)])
+        names.append(_lines(item.scene.prompt))
+    return grid(rows, ["layout", *VERSIONS.values()], names, after=(0,))
+
+
+def _drawn(items: Sequence[Item], base: str, method: str) -> Tensor:
+    """Pictures (B, 3, H, W) of items by a method, whose base model is of this name."""
+    model = load_model(zoo.resolve(base), id=base)
+    return draw(
+        model,
+        find_method(method)(),
+        items,
+        walk=sampler("ddim", model, STEPS),
+        guidance=GUIDANCE,
+        device="cpu",
+        max_batch=32,
+    )[0]
 
 
 def balance() -> Image.Image:
@@ -167,7 +191,11 @@ def _lines(words: str, width: int = 24) -> str:
     return "\n".join(lines)
 
 
-PARTS: dict[str, Callable[[], Image.Image]] = {"methods": methods, "balance": balance}
+PARTS: dict[str, Callable[[], Image.Image]] = {
+    "methods": methods,
+    "balance": balance,
+    "versions": versions,
+}
 
 
 def main(given: Sequence[str] | None = None) -> None:

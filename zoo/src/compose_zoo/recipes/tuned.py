@@ -15,13 +15,13 @@ from compose_zoo.recipes import denoiser, low_rank, noising, stages
 
 CONFIG = replace(
     denoiser.CONFIG,
-    steps=1200,
+    steps=600,
     lr=2e-3,
     seed=0,
-    warmup=100,
+    warmup=50,
     hold=0.4,
     ema=0.995,
-    checkpoint_every=250,
+    checkpoint_every=100,
     validate_every=0,
 )
 """From no change on; each variant has its own seed."""
