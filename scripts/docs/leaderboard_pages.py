@@ -47,9 +47,9 @@ def pages(folder: Path = RESULTS) -> dict[str, str | bytes]:
     results = {
         f"fragments/results/{method}.md": _results(method, found_standings) for method in METHODS
     }
-    if not found_standings:
-        return {"leaderboards/index.md": WIDE + INTRO + EMPTY + PAPERS, **results}
     trials = trial_pages.section(folder)
+    if not found_standings:
+        return {"leaderboards/index.md": WIDE + INTRO + EMPTY + trials + PAPERS, **results}
     index = WIDE + INTRO + _index(found_standings) + TINY + trials + PAPERS
     found: dict[str, str | bytes] = {"leaderboards/index.md": index, **results}
     for one in found_standings:

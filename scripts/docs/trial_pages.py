@@ -57,11 +57,11 @@ def _page(record: TrialRecord) -> Iterator[str]:
     yield f"{record.summary[:1].upper()}{record.summary[1:]}. {record.n} samples in each cell.\n"
     if record.quick:
         yield "A quick run: too few samples to say anything.\n"
-    yield f"{record.protocol}\n"
+    yield f"{escape(record.protocol)}\n"
     yield MEANING
     yield from _tables(record)
     yield "## Methods\n"
-    yield "\n".join(f"- `{name}`: {line}" for name, line in record.methods.items()) + "\n"
+    yield "\n".join(f"- `{name}`: {escape(line)}" for name, line in record.methods.items()) + "\n"
     yield "## Again\n"
     yield f"```sh\n{record.command}\n```\n"
     commit = record.code.commit[:12] or "unknown"

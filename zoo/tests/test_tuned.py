@@ -8,6 +8,8 @@ import torch
 
 from compose_core import zoo
 from compose_core.backbones import load_model
+from compose_core.errors import WeightsError
+from compose_core.zoo.digest import hash_folder
 from compose_worlds.primitives import cache
 from compose_worlds.primitives.crayon import crayon
 from compose_zoo.recipes import (
@@ -100,6 +102,35 @@ def test_at_first_nothing_changes_and_then_every_layer_does(base) -> None:
         name = key.replace("/", ".")
         moved = (unet.get_submodule(name).weight - layers[name]).flatten(1)
         assert torch.linalg.matrix_rank(moved, rtol=1e-4) == len(change.down) <= 3
+
+
+def test_what_is_exported_loads_as_what_was_trained(tmp_path) -> None:
+    folder = zoo.resolve("sd-tiny")
+    unet = load_model(folder).components["unet"]
+    changes, dice = low_rank.attach(unet), torch.Generator().manual_seed(0)
+    for change in changes.values():
+        torch.nn.init.normal_(change.up, std=0.02, generator=dice)
+    low_rank.export(changes, unet, tmp_path / "lora", "sd-tiny", hash_folder(folder))
+    made = load_model(tmp_path / "lora").components["unet"]
+    for key in changes:
+        name = key.replace("/", ".")
+        trained, loaded = (m.get_submodule(name).weight for m in (unet, made))
+        torch.testing.assert_close(loaded, trained, atol=2e-4, rtol=1e-3)
+
+
+def test_changes_trained_on_another_base_are_refused(tmp_path) -> None:
+    unet = load_model(zoo.resolve("sd-tiny")).components["unet"]
+    low_rank.export(low_rank.attach(unet), unet, tmp_path, "sd-tiny", "0" * 64)
+    with pytest.raises(WeightsError, match="another model than sd-tiny"):
+        load_model(tmp_path)
+
+
+@pytest.mark.parametrize("model", RECIPES)
+def test_manifests_list_what_recipes_write(model, tmp_path) -> None:
+    unet = load_model(zoo.resolve("sd-tiny")).components["unet"]
+    low_rank.export(low_rank.attach(unet), unet, tmp_path, "sd-tiny")
+    listed = {file.name for file in zoo.find(model).files}
+    assert listed == {path.name for path in tmp_path.iterdir()}
 
 
 def test_the_second_model_sees_other_scenes() -> None:

@@ -16,7 +16,8 @@ from compose_benchmarks.runner.execute import Run, outcome
 from compose_benchmarks.sources import scoring
 from compose_core.errors import ComposeError, UsageError
 from compose_core.run.files import write_atomic
-from compose_core.zoo.digest import remembered_digest
+from compose_core.zoo import base_folder
+from compose_core.zoo.digest import COUNTED, remembered_digest
 
 if TYPE_CHECKING:
     from compose_metrics import Result
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["check_place", "describe", "files_of", "measured", "place", "publish", "score", "write"]
 
 SPLIT = "compose_worlds primitives, scenes from 10,000,000 on (never trained on)"
-_COUNTED = (".safetensors", ".json", ".txt", ".model")
 """Kinds of files of a model that decide what it computes."""
 
 STRIP = 8
@@ -207,12 +207,14 @@ def _all_files(run: Run) -> dict[str, str]:
 
 
 def files_of(folder: Path) -> dict[str, str]:
-    """The sha256 of each file of a model that decides what it computes."""
+    """The sha256 of each file of a model that decides what it computes, of its base as well."""
     found = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {
+    base = base_folder(folder)
+    below = {} if base == folder else files_of(base)
+    return {f"base/{name}": value for name, value in below.items()} | {
         path.relative_to(folder).as_posix(): remembered_digest(path)
         for path in found
-        if path.suffix in _COUNTED
+        if path.suffix in COUNTED
     }
 
 

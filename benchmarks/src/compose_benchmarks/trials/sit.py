@@ -12,9 +12,8 @@ from compose_benchmarks.measure import files_of, measured
 from compose_benchmarks.record import ModelInfo
 from compose_benchmarks.sources import trial as sources_of
 from compose_benchmarks.trials.trial import Entry, Progress, Sitting, Trial, TrialRecord
-from compose_core import zoo
 from compose_core.errors import UsageError
-from compose_core.run.execute import hash_folder
+from compose_core.run.execute import locate_model
 
 __all__ = ["FOLDER", "sit", "write"]
 
@@ -67,7 +66,7 @@ def sit(
                 )
             )
     digest = sources_of(trial.measure.__module__)
-    folder = zoo.resolve(sitting.model)
+    folder, weights = locate_model(sitting.model)
     return TrialRecord(
         date=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         command=command,
@@ -78,7 +77,7 @@ def sit(
         varies=trial.varies,
         n=sitting.n,
         quick=quick,
-        model=ModelInfo(id=sitting.model, sha256=hash_folder(folder), files=files_of(folder)),
+        model=ModelInfo(id=sitting.model, sha256=weights, files=files_of(folder)),
         methods={name: trial.methods[name] for name in names},
         entries=tuple(entries),
         code=facts.code(digest, digest),

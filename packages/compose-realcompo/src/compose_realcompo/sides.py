@@ -12,6 +12,7 @@ from compose_core import zoo
 from compose_core.backbones import Model, add_controlnet, load_model
 from compose_core.controls import Style
 from compose_core.errors import WeightsError
+from compose_core.zoo.beside import WHOLE, is_beside
 from compose_realcompo.gated import INDEX, add_gates, base_named, hearing_boxes
 
 __all__ = ["GUIDANCE", "Hears", "Side", "check_same_latents", "load_fidelity", "load_spatial"]
@@ -77,7 +78,7 @@ def load_spatial(
         named = base_named(folder)
         base = model if named in ("", model.id) else load_fidelity(named, model, device)
         return Side(name, add_gates(base, folder, on=gates[0], fade=gates[1]), "boxes")
-    if (folder / "model_index.json").exists():
+    if (folder / WHOLE).exists() or is_beside(folder):
         whole = load_model(folder, _dtype(model), device, id=str(given))
         return Side(name, hearing_boxes(whole, on=gates[0], fade=gates[1]), "boxes")
     if (folder / "config.json").exists():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from safetensors.torch import save_file
@@ -59,17 +59,21 @@ def attach(unet: nn.Module, seed: int = 0, rank: int = RANK) -> nn.ModuleDict:
     return nn.ModuleDict(made)
 
 
-def export(changes: nn.ModuleDict, unet: nn.Module, folder: Path, base: str) -> None:
-    """Write the changes as diffusers names them, in half precision, and the name of their base."""
+def export(
+    changes: nn.ModuleDict, unet: nn.Module, folder: Path, base: str, base_sha256: str = ""
+) -> None:
+    """Write the changes as diffusers names them, in half precision, and what their base is."""
     tensors: dict[str, Tensor] = {}
     for key, module in changes.items():
         name, change = key.replace("/", "."), cast(LowRank, module)
-        shape = cast(Tensor, unet.get_submodule(name).weight).shape
+        # The weight itself would be computed, from parts that may be on two devices by now.
+        listed = cast(Any, unet.get_submodule(name)).parametrizations.weight
+        shape = cast(Tensor, listed.original).shape
         ones = (1,) * len(shape[2:])
         a, b = change.down.view(-1, *shape[1:]), change.up.view(*change.up.shape, *ones)
         tensors[f"unet.{name}.lora_A.weight"] = a.detach().half().contiguous()
         tensors[f"unet.{name}.lora_B.weight"] = b.detach().half().contiguous()
     folder.mkdir(parents=True, exist_ok=True)
     save_file(tensors, folder / TENSORS)
-    index = {"format": FORMAT, "base": base, "strength": 1.0}
+    index = {"format": FORMAT, "base": base, "strength": 1.0, "base_sha256": base_sha256}
     (folder / INDEX).write_text(json.dumps(index, indent=2) + "\n", "utf-8")

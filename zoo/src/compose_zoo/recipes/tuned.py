@@ -11,7 +11,9 @@ from diffusers.models.attention_processor import AttnProcessor
 from torch import Generator, LongTensor, Tensor, nn
 
 from compose_core.train import Task
+from compose_core.zoo.digest import hash_folder
 from compose_zoo.recipes import denoiser, low_rank, noising, stages
+from compose_zoo.recipes.parts import folder_of
 
 CONFIG = replace(
     denoiser.CONFIG,
@@ -98,4 +100,5 @@ def train(
     config = replace(CONFIG, seed=seed)
     stages.run(task, config, folder / "changes", device=device, resume=resume, steps=steps)
     if stages.first():
-        low_rank.export(task.changes, task.unet, folder / "export", BASE)
+        pin = hash_folder(folder_of(folder.parent))
+        low_rank.export(task.changes, task.unet, folder / "export", BASE, pin)

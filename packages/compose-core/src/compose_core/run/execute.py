@@ -29,12 +29,11 @@ from compose_core.run.record import (
 )
 from compose_core.scene import Scene, check
 from compose_core.scene.model import MAX_SEED
-from compose_core.zoo.digest import remembered_digest
+from compose_core.zoo.digest import hash_folder
 
 METHOD, MODEL, STEPS, GUIDANCE = "regional", "sd-tiny", 30, 5.0
 MAX_STEPS, MAX_NUM = 10_000, 10_000
 
-_COUNTED = {".safetensors", ".json", ".txt", ".model"}
 """Kinds of files of a model that decide what it computes."""
 
 Load = Callable[[Path, str], Any]
@@ -247,16 +246,6 @@ def lasting(model: str | os.PathLike[str]) -> str:
     if isinstance(model, str) and model in zoo.known():
         return model
     return str(Path(model).absolute())
-
-
-def hash_folder(folder: Path) -> str:
-    """sha256 over the names and sha256 of the weights, settings and vocabularies in a folder."""
-    total = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
-        if path.suffix in _COUNTED and path.is_file():
-            line = f"{path.relative_to(folder).as_posix()} {remembered_digest(path)}\n"
-            total.update(line.encode())
-    return total.hexdigest()
 
 
 def load_pipeline(folder: Path, device: str) -> Any:

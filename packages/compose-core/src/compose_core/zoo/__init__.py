@@ -7,9 +7,10 @@ the network; `pull` does.
 import os
 from pathlib import Path
 
-from compose_core.errors import WeightsError
-from compose_core.zoo.beside import is_beside, read_index
+from compose_core.errors import ComposeError, WeightsError
+from compose_core.zoo.beside import INDEX, is_beside, read_index
 from compose_core.zoo.collection import Collection, collections, find_collection, find_recipe
+from compose_core.zoo.digest import hash_folder
 from compose_core.zoo.manifest import File, Manifest, describe
 from compose_core.zoo.sources import Place, locate, variable
 from compose_core.zoo.sources import pull as _pull
@@ -96,21 +97,37 @@ def resolve(model: str | os.PathLike[str], file: str | None = None) -> Path:
 def base_folder(folder: Path) -> Path:
     """Where the base model of a folder is: itself, or what its `lora.json` names, checked.
 
+    The base is an id of `known`, or a folder: absolute, or seen from the one that names it.
+
     Raises:
-        UsageError: the base that it names is unknown.
-        WeightsError: the base is not on this machine, is damaged, or is itself no whole model.
+        WeightsError: the base is not on this machine, is damaged, is another than it should be, or
+            is itself no whole model.
     """
     if not is_beside(folder):
         return folder
-    named = read_index(folder)[0]
-    # From any working directory: what begins with a dot is beside the folder.
-    base = resolve(folder / named if named.startswith(".") else named)
+    index = read_index(folder)
+    try:
+        base = resolve(index.base if index.base in known() else folder / index.base)
+    except ComposeError as error:
+        raise WeightsError(
+            f"The base that {folder / INDEX} names cannot be used.",
+            got=f"{index.base}: {error.what}",
+            expected="an id from `compose zoo list`, or a folder",
+            remedy=error.remedy,
+        ) from error
     if is_beside(base):
         raise WeightsError(
             f"The base of {folder} has a base of its own.",
-            got=named,
+            got=index.base,
             expected="a whole model",
             remedy="name the model that all of it was trained on",
+        )
+    if index.base_sha256 and (found := hash_folder(base)) != index.base_sha256:
+        raise WeightsError(
+            f"{folder} was made for another model than {index.base} is here.",
+            got=f"sha256 {found}",
+            expected=index.base_sha256,
+            remedy="put that model there, train again on this one, or leave out base_sha256",
         )
     return base
 

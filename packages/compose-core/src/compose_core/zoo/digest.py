@@ -37,6 +37,20 @@ def remembered_digest(path: Path) -> str:
     return found
 
 
+COUNTED = frozenset({".safetensors", ".json", ".txt", ".model"})
+"""Kinds of files that decide what a model computes: weights, settings and vocabularies."""
+
+
+def hash_folder(folder: Path) -> str:
+    """sha256 over the names and sha256 of the weights, settings and vocabularies in a folder."""
+    total = sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.suffix in COUNTED and path.is_file():
+            line = f"{path.relative_to(folder).as_posix()} {remembered_digest(path)}\n"
+            total.update(line.encode())
+    return total.hexdigest()
+
+
 def _stamp(path: Path) -> list[int]:
     info = path.stat()
     return [info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_ino]
