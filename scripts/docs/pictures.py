@@ -69,15 +69,15 @@ def tutorials() -> None:
                 _enlarged(whole, factor).save(PICTURES / f"{file}.png", optimize=True)
 
 
-def sd_tiny() -> None:
-    """Held-out captions, and what the model makes of them."""
-    model = load_model(zoo.resolve("sd-tiny"), id="sd-tiny")
+def of_captions(name: str = "sd-tiny") -> None:
+    """Held-out captions, and what a model makes of them."""
+    model = load_model(zoo.resolve(name), id=name)
     captions = [_drawn(number)[1] for number in range(COUNT)]
     nothing = model.text.encode("")
     found = [
         _sample(model, model.text.encode(words), nothing, i) for i, words in enumerate(captions)
     ]
-    _save("sd-tiny", list(zip(found, captions, strict=True)))
+    _save(name, list(zip(found, captions, strict=True)))
 
 
 def controlnet_tiny_depth() -> None:
@@ -280,7 +280,9 @@ def _outlined(boxes: Sequence[Box]) -> Tensor:
 PARTS: dict[str, Callable[[], None]] = {
     "start": start,
     "tutorials": tutorials,
-    "sd-tiny": sd_tiny,
+    "sd-tiny": of_captions,
+    "sd-tiny-crayon": partial(of_captions, "sd-tiny-crayon"),
+    "sd-tiny-second": partial(of_captions, "sd-tiny-second"),
     "judge-tiny": judge_tiny,
     "clip-tiny": clip_tiny,
     "controlnet-tiny-depth": controlnet_tiny_depth,

@@ -8,13 +8,23 @@ from compose_core.pipeline import ComposePipeline
 from compose_tlam.model import Painter
 from compose_worlds.judge import JudgeNet
 from compose_worlds.primitives import cache
-from compose_zoo.recipes import guide_measure, measure, painters, painters_measure, scores
+from compose_zoo.recipes import (
+    guide_measure,
+    measure,
+    painters,
+    painters_measure,
+    scores,
+    towers,
+    tuned_measure,
+)
 from compose_zoo.recipes.painters import PLANS
 
 pytestmark = pytest.mark.weights
 
 MODELS = (
     "sd-tiny",
+    "sd-tiny-crayon",
+    "sd-tiny-second",
     "judge-tiny",
     "clip-tiny",
     "controlnet-tiny-depth",
@@ -68,6 +78,20 @@ def test_one_object_comes_out_as_asked(judge) -> None:
     published = _score("sd-tiny", "one object: colour and shape")
     spread = (published * (1 - published) / 48) ** 0.5
     assert share.value >= published - 4 * max(spread, 0.02)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", tuned_measure.VARIANTS)
+def test_variants_draw_what_is_asked_for_in_their_style(model, judge, tmp_path) -> None:
+    """32 held-out captions; bars are four standard errors below the published shares."""
+    clip = towers.load(zoo.resolve("clip-tiny"))
+    found = tuned_measure.measured(load_model(zoo.resolve(model)), judge, clip, tmp_path, 32)
+    there = _score(model, "objects there")
+    spread = (there * (1 - there) / found["there"].n) ** 0.5
+    assert found["there"].value >= there - 4 * max(spread, 0.03)
+    assert found["drawings in crayon"].value > 0.9 > 0.1 > found["renders in crayon"].value
+    style = found["in crayon"].value
+    assert style > 0.7 if model == "sd-tiny-crayon" else style < 0.3
 
 
 @pytest.mark.slow
