@@ -89,9 +89,9 @@ def test_variants_draw_what_is_asked_for_in_their_style(model, judge, tmp_path) 
     there = _score(model, "objects there")
     spread = (there * (1 - there) / found["there"].n) ** 0.5
     assert found["there"].value >= there - 4 * max(spread, 0.03)
-    assert found["drawings in crayon"].value > 0.9 > 0.1 > found["renders in crayon"].value
+    assert found["drawings in crayon"].value > 0.8 > 0.5 > found["renders in crayon"].value
     style = found["in crayon"].value
-    assert style > 0.7 if model == "sd-tiny-crayon" else style < 0.3
+    assert style > 0.9 if model == "sd-tiny-crayon" else style < 0.5
 
 
 @pytest.mark.slow

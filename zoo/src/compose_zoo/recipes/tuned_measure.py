@@ -61,7 +61,9 @@ def measured(
     shares = gligen_measure.placed(read(judge, pictures), gligen_layouts.load(scenes, numbers))
     renders = _signed(cache.load(scenes, numbers, ("picture",))["picture"])
     crayons = _signed(drawings(scenes, numbers))
+    known = gligen_measure.placed(read(judge, crayons), gligen_layouts.load(scenes, numbers))
     style = {
+        "drawings: there": known["there"],
         "in crayon": drawn(clip, pictures, crayons, renders),
         "drawings in crayon": drawn(clip, crayons, crayons, renders),
         "renders in crayon": drawn(clip, renders, crayons, renders),
