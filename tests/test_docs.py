@@ -5,6 +5,7 @@ A block in a language that is named here is checked; ```` ```py ```` is for code
 
 import ast
 import os
+import json
 import re
 import shlex
 import subprocess
@@ -22,7 +23,7 @@ PAGES = sorted(
 )
 SCENES = sorted((ROOT / "examples").glob("*.toml"))
 FENCE = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-LANGUAGES = {"bash", "sh", "py", "python", "toml", "text"}
+LANGUAGES = {"bash", "sh", "py", "python", "toml", "json", "text"}
 """All that may stand behind a fence; what is in another one would never be checked."""
 INLINE = re.compile(r"(?<!`)`(nox [^`\n]+)`")
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
@@ -55,7 +56,7 @@ def commands(path):
 def test_every_block_is_in_a_language_that_is_checked(page):
     text = page.read_text("utf-8")
     opened = re.findall(r"^ *```+ *([^\s`]*)", text, re.MULTILINE)[::2]
-    assert set(opened) <= LANGUAGES | ({"json"} if "leaderboards" in page.parts else set())
+    assert set(opened) <= LANGUAGES
     outside = re.sub(r"^( *)```.*?^\1```$", "", text, flags=re.MULTILINE | re.DOTALL)
     loose = re.findall(r"^ {4,}(?:\$ )?((?:compose|nox|accelerate) .*)$", outside, re.MULTILINE)
     assert not loose, "commands that are only indented are not checked"
@@ -148,6 +149,20 @@ def test_a_command_that_does_not_exist_is_noticed():
     for words in ("compose frobnicate", "compose zoo frobnicate ID", "compose zoo verify --force"):
         result = parser_accepts(words.split())
         assert result.returncode != 0 or "--force" not in result.stdout
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if fences(page, "json")], ids=relative)
+def test_the_json_of_a_page_is_json(page):
+    for text in fences(page, "json"):
+        assert json.loads(text)
+
+
+def test_the_index_of_a_lora_on_the_page_is_read(tmp_path):
+    from compose_core.zoo.beside import INDEX, read_index
+
+    (written,) = fences(ROOT / "docs" / "how-to" / "own-weights.md", "json")
+    (tmp_path / INDEX).write_text(written)
+    assert read_index(tmp_path).base == "sd-tiny"
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if fences(page, "toml")], ids=relative)
