@@ -4,8 +4,8 @@ A block in a language that is named here is checked; ```` ```py ```` is for code
 """
 
 import ast
-import os
 import json
+import os
 import re
 import shlex
 import subprocess
