@@ -74,12 +74,13 @@ def _page(record: TrialRecord) -> Iterator[str]:
 
 
 def _tables(record: TrialRecord) -> Iterator[str]:
-    """One for each metric of the first entry."""
+    """One for each metric."""
     settings = list(dict.fromkeys(one.setting for one in record.entries))
     names = list(dict.fromkeys(m.id for one in record.entries for m in one.metrics))
     for name in names:
         cells = {(one.method, one.setting): _metric(one, name) for one in record.entries}
-        arrow = "▲" if _first(cells.values()).higher_is_better else "▼"
+        up = next(one for one in cells.values() if one is not None).higher_is_better
+        arrow = "▲" if up else "▼"
         heads = [Head("method", numbers=False)]
         heads += [Head(escape(f"{record.varies} {setting}")) for setting in settings]
         best = {s: _best([cells.get((m, s)) for m in record.methods]) for s in settings}
@@ -96,10 +97,6 @@ def _tables(record: TrialRecord) -> Iterator[str]:
 
 def _metric(entry: Entry, name: str) -> Measured | None:
     return next((one for one in entry.metrics if one.id == name), None)
-
-
-def _first(found: object) -> Measured:
-    return next(one for one in found if one is not None)  # type: ignore[attr-defined]
 
 
 def _best(found: Sequence[Measured | None]) -> Measured | None:

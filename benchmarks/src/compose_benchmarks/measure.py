@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["check_place", "describe", "files_of", "measured", "place", "publish", "score", "write"]
 
 SPLIT = "compose_worlds primitives, scenes from 10,000,000 on (never trained on)"
-"""Kinds of files of a model that decide what it computes."""
 
 STRIP = 8
 """Pictures that are published for people to look at."""

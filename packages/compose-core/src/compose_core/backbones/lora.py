@@ -57,9 +57,12 @@ def add_lora(parts: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     scale = _scale(header, path)
     weights = dict(cast(nn.Module, parts["unet"]).named_parameters())
     changes = _pairs(tensors, path)
-    changed: Callable[[str], Tensor] = lambda name: _changed(  # noqa: E731
-        weights[f"{name}.weight"], changes[name], index.strength * scale(changes[name].a.shape[0])
-    )
+
+    def changed(name: str) -> Tensor:
+        change = changes[name]
+        factor = index.strength * scale(change.a.shape[0])
+        return _changed(weights[f"{name}.weight"], change, factor)
+
     # All are tried before the first is written; they are not kept, which would take a second UNet.
     for name, change in changes.items():
         _check(name, change, weights.get(f"{name}.weight"), index.base)
