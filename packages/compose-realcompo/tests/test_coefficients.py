@@ -42,6 +42,17 @@ def test_for_two_the_derivatives_are_opposite():
     torch.testing.assert_close(found[0], by_hand)
 
 
+@given(st.floats(0.01, 100), st.integers(0, 9))
+@settings(max_examples=20, deadline=None)
+def test_who_is_steered_down_the_loss_gains_the_say_everywhere(strength, seed):
+    """So a branch under layout guidance gains against the same model without it."""
+    xi, free = coe.shares(draw(2, 2, 1, 4, 4, seed=seed)), draw(2, 4, 4, 4, seed=seed + 20)
+    g = draw(2, 4, 4, 4, seed=seed + 40)
+    found = coe.gradient(xi, [free, free - strength * g], g, coe.slope(LEVELS[3], LEVELS[4], free))
+    assert (found[0] > 0).all()
+    assert (found[1] < 0).all()
+
+
 def test_the_step_is_that_of_eps():
     """Eq. 12 in the terms of the paper: noise removed, less noise put back."""
     now, after = LEVELS[2], LEVELS[3]

@@ -15,7 +15,7 @@ from compose_core.noise import Generators
 from compose_core.regional import RegionalMethod
 from compose_core.scene import Scene
 from compose_realcompo.balancer import Balancer, Branch
-from compose_realcompo.guidance import Guidance
+from compose_realcompo.guidance import STRENGTH, Guidance
 from compose_realcompo.method import RealCompoMethod
 from compose_realcompo.options import Options
 from compose_realcompo.planner import told
@@ -137,7 +137,7 @@ class LayoutGuidanceMethod(Blended):
     name: ClassVar[str] = "layout-guidance"
     summary: ClassVar[str] = "attention pulled into boxes, without training (layout guidance)"
 
-    def __init__(self, strength: float = 30.0, until: float = 0.5, **options: Any) -> None:
+    def __init__(self, strength: float = STRENGTH, until: float = 0.5, **options: Any) -> None:
         super().__init__(**options)
         self.strength, self.until = strength, until
 

@@ -14,7 +14,14 @@ from compose_core.prediction import Prediction
 from compose_core.schedule import Level
 from compose_realcompo.lookahead import Listener, Listening
 
-__all__ = ["Guidance"]
+__all__ = ["STRENGTH", "Guidance"]
+
+STRENGTH = 300.0
+"""Factor on the derivative; best of 30, 100, 300 and 1000 on 48 scenes of no suite.
+
+The published 30 moves the sample by all of ``sigma**2 g``, up to five times before each step. As a
+part of the score only the share of it is moved that a step goes, once.
+"""
 
 
 @final
@@ -41,7 +48,7 @@ class Guidance(Composer):
         denoiser: Denoiser,
         listener: Listener | None,
         *,
-        strength: float = 30.0,
+        strength: float = STRENGTH,
         until: float = 0.5,
     ) -> None:
         super().__init__([denoiser])

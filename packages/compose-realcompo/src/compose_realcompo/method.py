@@ -22,6 +22,7 @@ from compose_core.noise import Generators
 from compose_core.scene import Scene
 from compose_core.scene.remarks import doubled
 from compose_realcompo.balancer import Balancer, Branch
+from compose_realcompo.guidance import STRENGTH
 from compose_realcompo.options import RATE, Options
 from compose_realcompo.planner import Told, branch, told
 from compose_realcompo.regions import Shape
@@ -100,7 +101,7 @@ class RealCompoMethod(Method):
         padding: float = 0.0,
         factor: int | None = None,
         gates: tuple[float, float] = (1.0, 0.0),
-        steer: tuple[float, float] = (30.0, 0.5),
+        steer: tuple[float, float] = (STRENGTH, 0.5),
     ) -> None:
         if control is not None:
             _one_of("control", control, CONTROLS)
