@@ -354,6 +354,17 @@ def test_every_key_of_the_scene_file_is_documented():
         )
 
 
+def test_methods_stand_in_the_tables_of_keys_and_baselines_in_one_of_their_own():
+    page = module("scene_page")
+    made, methods = page.pages(), page._methods()
+    head = made["fragments/capabilities.md"].splitlines()[0]
+    own = set(re.findall(r"`([\w-]+)`", head))
+    others = set(re.findall(r"^\| `([\w-]+)` \|", made["fragments/baselines.md"], re.MULTILINE))
+    assert {"cnc", "realcompo", "cgi", "dde", "tlam", "regional", "plain"} <= own
+    assert own.isdisjoint(others) and own | others == set(methods)
+    assert "`gligen`" not in made["scene-file.md"] and "`realcompo`" in made["scene-file.md"]
+
+
 def test_every_public_module_has_its_place_in_the_api():
     pages = "\n".join(module("api_pages").pages().values())
     for package in ("packages/compose-core/src/compose_core", "zoo/src/compose_zoo"):

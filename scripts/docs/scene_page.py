@@ -33,6 +33,7 @@ LEADS = {
     "takes the place of what would be rendered.",
 }
 GROUP = "compose.methods"
+COMPARED = "compose-benchmarks"
 WORDS = {
     "integer": "whole number",
     "number": "number",
@@ -46,7 +47,8 @@ def pages() -> dict[str, str]:
     from compose_core.scene import schema
 
     found = schema()
-    methods = {name: method for name, method in _methods().items() if name != "plain"}
+    methods = {name: one for name, one in _methods().items() if name not in baselines()}
+    del methods["plain"]
     tables = [_section(name, _part(found, name), methods) for name in PARTS]
     note = (
         "A key of a layer that a method in the last column does not understand is refused or "
@@ -57,12 +59,13 @@ def pages() -> dict[str, str]:
         "scene-file.md": text,
         "scene-file.schema.json": json.dumps(found, indent=2, ensure_ascii=False) + "\n",
         "fragments/capabilities.md": capabilities(),
+        "fragments/baselines.md": _compared(),
     }
 
 
 def capabilities() -> str:
     """A table of what each method makes of each key; a fragment for a page to include."""
-    methods = _methods()
+    methods = {name: one for name, one in _methods().items() if name not in baselines()}
     keys = sorted({key for m in methods.values() for key in _accepted(m)})
     head = "| key | " + " | ".join(f"`{name}`" for name in methods) + " |"
     lines = [head, "|---|" + ":-:|" * len(methods)]
@@ -72,6 +75,22 @@ def capabilities() -> str:
             for m in methods.values()
         ]
         lines.append(f"| `{key}` | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def baselines() -> frozenset[str]:
+    """Methods that are there to be compared with: those of the benchmarks, but the plainest."""
+    (home,) = (package for package in packages() if package.name == COMPARED)
+    return frozenset(home.entry_points(GROUP)) - {"plain"}
+
+
+def _compared() -> str:
+    """A table of the baselines; a fragment for a page to include."""
+    lines = ["| baseline | in one line | reads |", "|---|---|---|"]
+    for name, method in _methods().items():
+        if name in baselines():
+            keys = ", ".join(f"`{key}`" for key in sorted(_accepted(method)))
+            lines.append(f"| `{name}` | {method.summary} | {keys} |")
     return "\n".join(lines) + "\n"
 
 
