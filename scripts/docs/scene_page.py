@@ -47,9 +47,9 @@ def pages() -> dict[str, str]:
     from compose_core.scene import schema
 
     found = schema()
-    methods = {name: one for name, one in _methods().items() if name not in baselines()}
-    del methods["plain"]
-    tables = [_section(name, _part(found, name), methods) for name in PARTS]
+    methods, compared = _split()
+    told = {name: method for name, method in methods.items() if name != "plain"}
+    tables = [_section(name, _part(found, name), told) for name in PARTS]
     note = (
         "A key of a layer that a method in the last column does not understand is refused or "
         "warned of by that method, never dropped. See [Methods](methods/index.md).\n"
@@ -58,14 +58,13 @@ def pages() -> dict[str, str]:
     return {
         "scene-file.md": text,
         "scene-file.schema.json": json.dumps(found, indent=2, ensure_ascii=False) + "\n",
-        "fragments/capabilities.md": capabilities(),
-        "fragments/baselines.md": _compared(),
+        "fragments/capabilities.md": _capabilities(methods),
+        "fragments/baselines.md": _baselines(compared),
     }
 
 
-def capabilities() -> str:
+def _capabilities(methods: dict[str, Any]) -> str:
     """A table of what each method makes of each key; a fragment for a page to include."""
-    methods = {name: one for name, one in _methods().items() if name not in baselines()}
     keys = sorted({key for m in methods.values() for key in _accepted(m)})
     head = "| key | " + " | ".join(f"`{name}`" for name in methods) + " |"
     lines = [head, "|---|" + ":-:|" * len(methods)]
@@ -78,20 +77,22 @@ def capabilities() -> str:
     return "\n".join(lines) + "\n"
 
 
-def baselines() -> frozenset[str]:
-    """Methods that are there to be compared with: those of the benchmarks, but the plainest."""
-    (home,) = (package for package in packages() if package.name == COMPARED)
-    return frozenset(home.entry_points(GROUP)) - {"plain"}
-
-
-def _compared() -> str:
+def _baselines(compared: dict[str, Any]) -> str:
     """A table of the baselines; a fragment for a page to include."""
     lines = ["| baseline | in one line | reads |", "|---|---|---|"]
-    for name, method in _methods().items():
-        if name in baselines():
-            keys = ", ".join(f"`{key}`" for key in sorted(_accepted(method)))
-            lines.append(f"| `{name}` | {method.summary} | {keys} |")
+    for name, method in compared.items():
+        keys = ", ".join(f"`{key}`" for key in sorted(_accepted(method)))
+        lines.append(f"| `{name}` | {method.summary} | {keys} |")
     return "\n".join(lines) + "\n"
+
+
+def _split() -> tuple[dict[str, Any], dict[str, Any]]:
+    """Methods, and those of the benchmarks that are there to be compared with."""
+    (home,) = (package for package in packages() if package.name == COMPARED)
+    rivals = set(home.entry_points(GROUP)) - {"plain"}
+    every = _methods()
+    own = {name: method for name, method in every.items() if name not in rivals}
+    return own, {name: method for name, method in every.items() if name in rivals}
 
 
 def _methods() -> dict[str, Any]:
