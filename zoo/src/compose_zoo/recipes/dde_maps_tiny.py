@@ -27,18 +27,18 @@ WALK = Walk(steps=40, sigma_min=2e-3, sigma_max=20.0, churn=8.0)
 BASE = {
     "channels_in": 3,
     "told": 3,
-    "width": 20,
-    "multipliers": (1, 2, 4),
+    "width": 16,
+    "multipliers": (1, 2, 3),
     "features": 16,
     "heads": 4,
-    "head_dim": 24,
+    "head_dim": 16,
 }
 COORDINATOR = CoordinatorConfig(
     channels=3,
     axes=2,
     patch=2,
-    width=64,
-    depth=3,
+    width=48,
+    depth=2,
     heads=4,
     context=3,
     second="mlp",

@@ -38,7 +38,7 @@ class MarksTask(Task):
     def __init__(self, toys: Toys) -> None:
         """Over these scenes."""
         self.toys = toys
-        self.classifier = seeded(23, lambda: Classifier(width=12, multipliers=(1, 2, 2)))
+        self.classifier = seeded(23, lambda: Classifier(width=8, multipliers=(1, 2, 2)))
 
     @property
     def modules(self) -> Mapping[str, nn.Module]:

@@ -25,18 +25,18 @@ WALK = Walk(steps=40, sigma_min=2e-3, sigma_max=80.0, churn=0.0, w=4.0)
 
 BASE = {
     "channels_in": 3,
-    "channels": 24,
+    "channels": 20,
     "multipliers": (1, 2, 2),
     "blocks": 1,
     "attentions": (4,),
-    "head_dim": 24,
+    "head_dim": 20,
 }
 COORDINATOR = CoordinatorConfig(
     channels=3,
     axes=2,
     patch=4,
-    width=64,
-    depth=4,
+    width=48,
+    depth=3,
     heads=4,
     maps=1,
     second="modulation",
