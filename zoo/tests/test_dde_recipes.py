@@ -7,13 +7,14 @@ import torch
 
 from compose_core.train import train
 from compose_dde.classifier import Classifier
-from compose_dde.folder import load_expansion
+from compose_dde.folder import Expansion, load_expansion
 from compose_metrics.audio.ears import Ears
 from compose_worlds.stems import cache, draw, hear
 from compose_zoo.recipes import (
     dde_lands,
     dde_maps_tiny,
     dde_marks,
+    dde_measure,
     dde_music_tiny,
     dde_parts,
     dde_positions_tiny,
@@ -99,7 +100,7 @@ def test_the_music_model_is_written_and_small(home, little):
     dde_music_tiny.train(home / "dde-music-tiny", steps=1)
     folder = home / "dde-music-tiny" / "export"
     made = load_expansion(folder)
-    assert list(made.coordinators) == ["full", "local", "rnn-overlap", "rnn"]
+    assert list(made.coordinators) == ["local", "full", "rnn-overlap", "rnn"]
     assert made.window == (16_384,) and made.facts["sample_rate"] == 4000
     assert size_of(folder) < 6.2e6 and (folder / "base.safetensors").stat().st_size < 3.7e6
 
@@ -135,3 +136,32 @@ def test_seeds_leave_the_global_generator_alone():
     a = dde_parts.seeded(1, lambda: torch.rand(3))
     assert torch.equal(a, dde_parts.seeded(1, lambda: torch.rand(3)))
     assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_what_is_untrained_measures_as_the_plain_average(home, monkeypatch):
+    """A coordinator adds nothing before training, so both losses are one number."""
+    monkeypatch.setattr(dde_measure, "COUNT", 3)
+    recipe = dde_music_tiny
+    made = Expansion(
+        subject="music",
+        base=recipe.base(),
+        coordinators={name: one for name, (one, _) in recipe.coordinators().items()},
+        channels=4,
+        window=(recipe.WINDOW,),
+        stride=(recipe.STRIDE,),
+    )
+    found = dict(dde_measure.music(made, home / "cache"))
+    assert set(recipe.coordinators()) == {"local", "full", "rnn-overlap", "rnn"}
+    assert found["base: loss"] > 0.5, "an untrained network knows about nothing"
+    for name in recipe.coordinators():
+        assert found[f"{name}: loss"] == found[f"{name}: loss of the plain average"] > 0.5
+
+
+def test_a_judge_that_sees_toys_everywhere_is_found_out(home, monkeypatch):
+    monkeypatch.setattr(dde_positions_tiny, "UNSEEN", range(0, 48))
+    judge = Classifier(width=8, multipliers=(1,))
+    monkeypatch.setattr(judge, "forward", lambda x: torch.ones(len(x), 1, 32, 32))
+    scores = dict(dde_measure.marks(judge, home / "cache"))
+    assert set(scores.values()) == {1.0}
+    monkeypatch.setattr(judge, "forward", lambda x: -torch.ones(len(x), 1, 32, 32))
+    assert set(dict(dde_measure.marks(judge, home / "cache")).values()) == {0.0}

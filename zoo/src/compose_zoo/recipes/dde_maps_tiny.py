@@ -20,6 +20,7 @@ from compose_zoo.recipes.dde_parts import seeded, write_half
 
 SEED = 24
 SIGMA_DATA = 0.5
+UNSEEN = range(HELD_OUT, HELD_OUT + 64)
 SPREAD = Spread(-1.0, 1.6)
 WINDOW, STRIDE, LARGE = 32, 16, 48
 WALK = Walk(steps=40, sigma_min=2e-3, sigma_max=20.0, churn=8.0)
@@ -94,20 +95,39 @@ def train(
         write_half(folder / "export", made)
 
 
+def base_task(network: EDMNetwork, data: Lands, held_out: Lands) -> DenoisingTask:
+    """What the first stage learns."""
+    return DenoisingTask(
+        BaseOfMaps(network, WINDOW),
+        data,
+        sigma_data=SIGMA_DATA,
+        spread=SPREAD,
+        held_out=held_out,
+        validated=64,
+    )
+
+
+def coordinator_task(
+    network: EDMNetwork, coordinator: Transformer, data: Lands, held_out: Lands
+) -> DenoisingTask:
+    """What the second stage learns, above a base model that is done."""
+    return DenoisingTask(
+        CoordinatedMaps(network, coordinator, WINDOW, STRIDE, LARGE),
+        data,
+        sigma_data=SIGMA_DATA,
+        spread=SPREAD,
+        held_out=held_out,
+        validated=64,
+    )
+
+
 def train_base(
     folder: Path, device: str = "cpu", resume: bool = True, steps: int | None = None
 ) -> EDMNetwork:
     """The first stage."""
     lands = folder.parent / "cache" / "lands"
     network = base()
-    task = DenoisingTask(
-        BaseOfMaps(network, WINDOW),
-        Lands(lands),
-        sigma_data=SIGMA_DATA,
-        spread=SPREAD,
-        held_out=Lands(lands, range(HELD_OUT, HELD_OUT + 64)),
-        validated=64,
-    )
+    task = base_task(network, Lands(lands), Lands(lands, UNSEEN))
     stages.run(task, BASE_CONFIG, folder / "base", device=device, resume=resume, steps=steps)
     return network
 
@@ -119,16 +139,10 @@ def train_coordinator(
     resume: bool = True,
     steps: int | None = None,
 ) -> Transformer:
-    """The second stage, above a base model that is done."""
+    """The second stage."""
     lands = folder.parent / "cache" / "lands"
     coordinator = seeded(SEED, lambda: Transformer(COORDINATOR))
-    task = DenoisingTask(
-        CoordinatedMaps(network, coordinator, WINDOW, STRIDE, LARGE),
-        Lands(lands),
-        sigma_data=SIGMA_DATA,
-        spread=SPREAD,
-        held_out=Lands(lands, range(HELD_OUT, HELD_OUT + 64)),
-    )
+    task = coordinator_task(network, coordinator, Lands(lands), Lands(lands, UNSEEN))
     config = COORDINATOR_CONFIG
     stages.run(task, config, folder / "coordinator", device=device, resume=resume, steps=steps)
     return coordinator

@@ -24,6 +24,7 @@ from compose_zoo.recipes.dde_songs import GAIN, RATE, SIGMA_DATA, Songs
 
 SEED = 21
 WINDOW, STRIDE, WINDOWS = 16_384, 12_288, 5
+UNHEARD = range(cache.HELD_OUT, cache.HELD_OUT + 32)
 SPREAD = Spread(-1.6, 1.5)
 WALK = Walk(steps=50, sigma_min=1e-3, sigma_max=20.0, churn=10.0)
 
@@ -103,10 +104,10 @@ def base() -> EDMNetwork:
 
 
 def coordinators() -> dict[str, tuple[Coordinator, int]]:
-    """Coordinators before training, and the stride that each learns with."""
+    """Coordinators before training, the default first, and the stride that each learns with."""
     return {
-        "full": (seeded(SEED, lambda: Transformer(COORDINATOR)), STRIDE),
         "local": (seeded(SEED, lambda: Transformer(LOCAL)), STRIDE),
+        "full": (seeded(SEED, lambda: Transformer(COORDINATOR)), STRIDE),
         "rnn-overlap": (seeded(SEED, recurrent), STRIDE),
         "rnn": (seeded(SEED, recurrent), WINDOW),
     }
@@ -130,19 +131,43 @@ def train(
             export(folder / "export", network, trained)
 
 
+def base_task(network: EDMNetwork, data: Songs, held_out: Songs) -> DenoisingTask:
+    """What the first stage learns."""
+    return DenoisingTask(
+        BaseOfMusic(network, WINDOW),
+        data,
+        sigma_data=SIGMA_DATA,
+        spread=SPREAD,
+        held_out=held_out,
+    )
+
+
+def coordinator_task(
+    network: EDMNetwork, coordinator: Coordinator, stride: int, data: Songs, held_out: Songs
+) -> DenoisingTask:
+    """What a later stage learns, above a base model that is done."""
+    windows = windows_at(stride)
+    return DenoisingTask(
+        CoordinatedMusic(network, coordinator, WINDOW, stride, (windows, windows)),
+        data,
+        sigma_data=SIGMA_DATA,
+        spread=SPREAD,
+        held_out=held_out,
+    )
+
+
+def windows_at(stride: int) -> int:
+    """How many are learnt with."""
+    return WINDOWS if stride < WINDOW else WINDOWS - 1
+
+
 def train_base(
     folder: Path, device: str = "cpu", resume: bool = True, steps: int | None = None
 ) -> EDMNetwork:
     """The first stage."""
     songs = folder.parent / "cache" / "stems"
     network = base()
-    task = DenoisingTask(
-        BaseOfMusic(network, WINDOW),
-        Songs(songs, WINDOW),
-        sigma_data=SIGMA_DATA,
-        spread=SPREAD,
-        held_out=Songs(songs, WINDOW, range(cache.HELD_OUT, cache.HELD_OUT + 32)),
-    )
+    task = base_task(network, Songs(songs, WINDOW), Songs(songs, WINDOW, UNHEARD))
     stages.run(task, BASE_CONFIG, folder / "base", device=device, resume=resume, steps=steps)
     return network
 
@@ -157,17 +182,11 @@ def train_coordinator(
     resume: bool = True,
     steps: int | None = None,
 ) -> None:
-    """One of the later stages, above a base model that is done."""
+    """One of the later stages."""
     songs = folder.parent / "cache" / "stems"
-    windows = WINDOWS if stride < WINDOW else WINDOWS - 1
-    frames = span(windows, WINDOW, stride)
-    task = DenoisingTask(
-        CoordinatedMusic(network, coordinator, WINDOW, stride, (windows, windows)),
-        Songs(songs, frames),
-        sigma_data=SIGMA_DATA,
-        spread=SPREAD,
-        held_out=Songs(songs, frames, range(cache.HELD_OUT, cache.HELD_OUT + 32)),
-    )
+    frames = span(windows_at(stride), WINDOW, stride)
+    data, held_out = Songs(songs, frames), Songs(songs, frames, UNHEARD)
+    task = coordinator_task(network, coordinator, stride, data, held_out)
     config = COORDINATOR_CONFIG
     stages.run(task, config, folder / name, device=device, resume=resume, steps=steps)
 

@@ -20,6 +20,7 @@ from compose_zoo.recipes.dde_toys import SIZE, Toys
 
 SEED = 22
 SIGMA_DATA = 0.5
+UNSEEN = range(HELD_OUT, HELD_OUT + 256)
 SPREAD = Spread(-1.0, 1.6)
 WALK = Walk(steps=40, sigma_min=2e-3, sigma_max=80.0, churn=0.0, w=4.0)
 
@@ -98,20 +99,39 @@ def train(
         marks.classifier.save(folder / "export")
 
 
+def base_task(network: EDMNetwork, data: Toys, held_out: Toys) -> DenoisingTask:
+    """What the first stage learns."""
+    return DenoisingTask(
+        BaseOfPositions(network),
+        data,
+        sigma_data=SIGMA_DATA,
+        spread=SPREAD,
+        held_out=held_out,
+        validated=64,
+    )
+
+
+def coordinator_task(
+    network: EDMNetwork, coordinator: Transformer, data: Toys, held_out: Toys
+) -> DenoisingTask:
+    """What the last stage learns, above a base model that is done."""
+    return DenoisingTask(
+        CoordinatedPositions(network, coordinator, (1, 2)),
+        data,
+        sigma_data=SIGMA_DATA,
+        spread=SPREAD,
+        held_out=held_out,
+        validated=64,
+    )
+
+
 def train_base(
     folder: Path, device: str = "cpu", resume: bool = True, steps: int | None = None
 ) -> EDMNetwork:
     """The first stage."""
     toys = folder.parent / "cache" / "toys"
     network = base()
-    task = DenoisingTask(
-        BaseOfPositions(network),
-        Toys(toys),
-        sigma_data=SIGMA_DATA,
-        spread=SPREAD,
-        held_out=Toys(toys, range(HELD_OUT, HELD_OUT + 64)),
-        validated=64,
-    )
+    task = base_task(network, Toys(toys), Toys(toys, UNSEEN))
     stages.run(task, BASE_CONFIG, folder / "base", device=device, resume=resume, steps=steps)
     return network
 
@@ -123,17 +143,11 @@ def train_coordinator(
     resume: bool = True,
     steps: int | None = None,
 ) -> Transformer:
-    """The last stage, above a base model that is done; scenes with two toys or more."""
+    """The last stage; scenes with two toys or more."""
     toys = folder.parent / "cache" / "toys"
     coordinator = seeded(SEED, lambda: Transformer(COORDINATOR))
-    task = DenoisingTask(
-        CoordinatedPositions(network, coordinator, (1, 2)),
-        Toys(toys, least=2),
-        sigma_data=SIGMA_DATA,
-        spread=SPREAD,
-        held_out=Toys(toys, range(HELD_OUT, HELD_OUT + 128), least=2),
-        validated=64,
-    )
+    data, held_out = Toys(toys, least=2), Toys(toys, UNSEEN, least=2)
+    task = coordinator_task(network, coordinator, data, held_out)
     config = COORDINATOR_CONFIG
     stages.run(task, config, folder / "coordinator", device=device, resume=resume, steps=steps)
     return coordinator
