@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from compose_benchmarks.trials import dde_music
+from compose_benchmarks.trials import dde_music, find
 from compose_benchmarks.trials.dde_music import TRIAL, _borders, _made
 from compose_benchmarks.trials.sit import sit
 from compose_benchmarks.trials.trial import Sitting
@@ -66,8 +66,14 @@ def test_borders_are_where_windows_begin(model):
     pipe = MusicPipeline.from_pretrained(model)
     stride, window = recipe.STRIDE, recipe.WINDOW
     five = span(5, window, stride)
-    assert _borders(pipe, "dde", five) == [stride, 2 * stride, 3 * stride, 4 * stride, 5 * stride]
+    assert _borders(pipe, "dde", five) == [stride, 2 * stride, 3 * stride, 4 * stride]
     assert _borders(pipe, "concat", five) == [window, 2 * window, 3 * window]
+
+
+def test_the_long_trial_asks_for_twenty_times_what_was_taught():
+    long = find("dde-length")
+    assert max(long.settings) == 20 * recipe.WINDOWS and min(long.settings) == recipe.WINDOWS
+    assert long.measure is TRIAL.measure and set(long.methods) < set(TRIAL.methods)
 
 
 def test_untrained_coordinators_are_multidiffusion_and_windows_apart_are_not(model):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["NAMES", "find"]
 
-NAMES = ("dde-music", "dde-positions", "dde-maps")
+NAMES = ("dde-music", "dde-length", "dde-positions", "dde-maps")
 """Every trial there is; each is the `TRIAL` of the module of its name."""
 
 

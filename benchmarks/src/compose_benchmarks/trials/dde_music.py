@@ -82,9 +82,11 @@ def measure(sitting: Sitting, method: str, windows: int) -> Sequence[Result]:
 
 
 def _borders(pipe: MusicPipeline, method: str, frames: int) -> list[int]:
-    """Where windows begin."""
-    step = pipe.window if method in APART else pipe.expansion.stride[0]
-    return list(range(step, frames, step))
+    """Where windows begin, but for the first."""
+    if method in APART:
+        return list(range(pipe.window, frames, pipe.window))
+    step = pipe.expansion.stride[0]
+    return list(range(step, frames - pipe.window + 1, step))
 
 
 @torch.no_grad()
