@@ -1,8 +1,8 @@
 """DDE: what a coordinator costs, and what local attention saves.
 
 Floating point operations are counted on the meta device, for the paper's music in its full size
-(405M base, 66M coordinator) and for sizes of the tiny model; seconds and megabytes are measured
-with the tiny sizes and random weights, on which neither depends.
+(405M base, 66M coordinator) and for the sizes of `dde-music-tiny`; seconds and megabytes are
+measured with these and random weights, on which neither depends.
 
 Bars: local attention equal to full attention with a mask within 1e-5 in float32, at least ten
 times cheaper at 100 windows, and growing with the length to the power of 1.1 at most from 13 to
@@ -32,25 +32,15 @@ from compose_dde.networks import EDMNetwork, UNet1d
 from compose_dde.networks.unet1d import MSDM
 from compose_dde.pipeline import MusicPipeline
 from compose_dde.testing import spoken
+from compose_zoo.recipes.dde_music_tiny import BASE, COORDINATOR, WINDOW
 
 LENGTHS = (13, 25, 50, 100, 200)
-FULL_WINDOW, TINY_WINDOW = 2**18, 16_384
+FULL_WINDOW = 2**18
 REACH, SUMMARIES = 1, 4
 RATE, STEMS = 22_050, ("bass", "drums", "guitar", "piano")
 
-TINY_BASE: dict[str, Any] = {
-    "channels_in": 4,
-    "channels": 64,
-    "patch": 16,
-    "multipliers": (1, 2, 2, 2),
-    "factors": (2, 2, 4),
-    "blocks": (1, 1, 1),
-    "attentions": (False, False, True),
-    "heads": 4,
-    "head_dim": 32,
-}
 LEAST_BASE: dict[str, Any] = {
-    **TINY_BASE,
+    **BASE,
     "channels": 16,
     "multipliers": (1, 1),
     "factors": (4,),
@@ -58,7 +48,6 @@ LEAST_BASE: dict[str, Any] = {
     "attentions": (False,),
 }
 """For streams: what a base model computes does not matter to how memory grows."""
-TINY = CoordinatorConfig(channels=4, axes=1, patch=128, width=96, depth=4, heads=4, sigma_data=0.2)
 
 
 def local(config: CoordinatorConfig) -> CoordinatorConfig:
@@ -86,7 +75,7 @@ def main() -> None:
         "full_over_base": measure.ratio(seconds, "with_full", "windows_batched"),
         "local_over_base": measure.ratio(seconds, "with_local", "windows_batched"),
         "paper": counted(MUSIC, FULL_WINDOW, MSDM),
-        "tiny": counted(TINY, TINY_WINDOW, TINY_BASE),
+        "tiny": counted(COORDINATOR, WINDOW, BASE),
         "difference_from_masked_attention": difference(),
         "peak_megabytes": peaks,
         "peak_of_ten_minutes_over_two": peaks["10_minutes"] / peaks["2_minutes"],
@@ -145,9 +134,9 @@ def exponent(values: Sequence[float]) -> float:
 
 def timed(windows: int) -> dict[str, Callable[[], object]]:
     """One evaluation of a composite denoiser with the tiny sizes."""
-    stride = TINY_WINDOW * 3 // 4
-    domain = Domain.chain(span(windows, TINY_WINDOW, stride), TINY_WINDOW, stride)
-    base = EDMNetwork(UNet1d(**TINY_BASE).requires_grad_(False), 0.2)
+    stride = WINDOW * 3 // 4
+    domain = Domain.chain(span(windows, WINDOW, stride), WINDOW, stride)
+    base = EDMNetwork(UNet1d(**BASE).requires_grad_(False), 0.2)
     x = torch.randn((1, 4, *domain.size), generator=torch.Generator().manual_seed(0))
     level = KarrasVE().level(0.5)
 
@@ -164,21 +153,21 @@ def timed(windows: int) -> dict[str, Callable[[], object]]:
     return {
         "windows_one_by_one": ask(None, 1),
         "windows_batched": ask(None, windows),
-        "with_full": ask(TINY, windows),
-        "with_local": ask(local(TINY), windows),
+        "with_full": ask(COORDINATOR, windows),
+        "with_local": ask(local(COORDINATOR), windows),
     }
 
 
 def difference() -> float:
     """The greatest one, in float32, between local attention and full attention with a mask."""
-    config = dataclasses.replace(TINY, patch=256, depth=2)
-    stride = TINY_WINDOW * 3 // 4
-    domain = Domain.chain(span(5, TINY_WINDOW, stride), TINY_WINDOW, stride)
+    config = dataclasses.replace(COORDINATOR, patch=256, depth=2)
+    stride = WINDOW * 3 // 4
+    domain = Domain.chain(span(5, WINDOW, stride), WINDOW, stride)
     near = dataclasses.replace(config, reach=1)
-    x = torch.randn((1, 5, 4, TINY_WINDOW), generator=torch.Generator().manual_seed(0))
+    x = torch.randn((1, 5, 4, WINDOW), generator=torch.Generator().manual_seed(0))
     heard = Heard(x0=x, x_t=x, level=KarrasVE().level(0.5))
     one, other = spoken(near), spoken(config)
-    tokens = TINY_WINDOW // config.patch
+    tokens = WINDOW // config.patch
     reach = torch.zeros(5, 5, dtype=torch.bool)
     for i, row in enumerate(domain.neighbours()):
         reach[i, [x.index for x in row if x.hops <= 1]] = True
@@ -198,10 +187,10 @@ def stream(minutes: int) -> None:
     made = Expansion(
         subject="music",
         base=EDMNetwork(UNet1d(**LEAST_BASE).requires_grad_(False), 0.2, clamp=True),
-        coordinators={"local": spoken(local(TINY))},
+        coordinators={"local": spoken(local(COORDINATOR))},
         channels=4,
-        window=(TINY_WINDOW,),
-        stride=(TINY_WINDOW * 3 // 4,),
+        window=(WINDOW,),
+        stride=(WINDOW * 3 // 4,),
         walk=Walk(steps=2, sigma_min=1e-3),
         facts={"sample_rate": RATE, "stems": list(STEMS), "windows": 5},
     )
