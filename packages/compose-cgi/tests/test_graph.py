@@ -148,3 +148,55 @@ def test_resizing_keeps_what_is_even_and_averages_what_is_covered():
     torch.testing.assert_close(Resize((2,)).observe(x), torch.tensor([[[1.5, 5.5]]]))
     flat = torch.full((1, 1, 3, 5), 0.7)
     torch.testing.assert_close(Resize((7, 2)).observe(flat), torch.full((1, 1, 7, 2), 0.7))
+
+
+def test_cells_that_no_function_sees_are_named_too():
+    """Only `solver="gd"` takes these graphs; it would leave such cells as the noise they were."""
+    left = Nonlinear(lambda x: x[..., :5].sin())
+    with pytest.raises(ShapeError, match="20 cells .rows 0 to 3, columns 5 to 9"):
+        Graph([CANVAS], [seen(left)])
+    with pytest.raises(ShapeError, match="16 cells .rows 0 to 3, columns 6 to 9"):
+        Graph([CANVAS], [seen(left), seen(Window((0, 2), (4, 4)), "w")])
+    Graph([CANVAS], [seen(left), seen(Window((0, 5), (4, 5)), "w")])
+    # Half of all random cells lie where a ReLU is flat; they are seen all the same.
+    Graph([CANVAS], [seen(Nonlinear(torch.relu))])
+
+
+def test_a_function_that_torch_cannot_descend_is_refused():
+    with pytest.raises(UsageError, match="'y' has no derivative"):
+        Graph([CANVAS], [seen(Nonlinear(lambda x: x.detach().sin()))])
+
+
+@pytest.mark.parametrize(
+    ("function", "got"), [(lambda x: 3.0, "float"), (lambda x: x[0, 0], r"\(4, 10\)")]
+)
+def test_what_is_no_picture_is_refused(function, got):
+    with pytest.raises(ShapeError, match=f"'y' shows no picture(?s:.)*{got}"):
+        Graph([CANVAS], [seen(Nonlinear(function))])
+
+
+def test_several_canvases_are_seen_as_one_picture():
+    two = [CANVAS, Variable("z", (4, 10))]
+    with pytest.raises(ShapeError, match="(?s)shows no picture.*through a Blend"):
+        Graph(two, [seen(sees=("x", "z"))])
+    Graph(two, [seen(Blend(torch.full((2, 4, 10), 0.5)), sees=("x", "z"))])
+
+
+def test_names_in_one_string_are_refused():
+    with pytest.raises(UsageError, match=r"one string(?s:.)*\('x',\)"):
+        Graph([CANVAS], [seen(sees="x")])
+
+
+@pytest.mark.parametrize("shape", [(), (0, 4), (-1, 4), (2.5,), [4, 10], None])
+def test_canvases_have_whole_cells(shape):
+    with pytest.raises(ShapeError, match="'x' has no such shape"):
+        Variable("x", shape)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"clamp": 0.9}, {"clamp": (0.9,)}, {"kappa": None}, {"kappa": "a"}, {"iterations": 2.5}],
+)
+def test_options_of_other_types_are_refused(wrong):
+    with pytest.raises(UsageError, match=next(iter(wrong))):
+        Options(**wrong)

@@ -195,6 +195,18 @@ def test_options_that_make_no_sense(wrong):
 def test_options_that_do_not_fit_the_task(plan):
     with pytest.raises(UsageError, match="for panoramas"):
         plan(a_scene(FIELD, BALL), task="scene", merge="factor")
+    with pytest.raises(UsageError, match="for panoramas"):
+        plan(a_scene(FIELD, BALL), task="scene", prompts=("a", "b"))
+    with pytest.raises(SceneError, match="do not meet"):
+        plan(a_figure().model_copy(update={"wrap": True}))
+    with pytest.raises(UsageError, match=r"3 views$|3 views\n"):
+        plan(a_scene(FIELD, canvas=(160, 64)), shift=True, prompts=("a", "b"))
+
+
+@pytest.mark.parametrize("more", [{"kappa": 0.5}, {"solver": "gd"}, {"weights": "hann"}])
+def test_what_views_minus_overlaps_would_ignore_is_refused(more):
+    with pytest.raises(UsageError, match=f"does not solve(?s:.)*{next(iter(more))}"):
+        CGIMethod(merge="factor", **more)
 
 
 def test_pictures_of_all_tasks(run, folders, pipe):
@@ -215,8 +227,37 @@ def test_pictures_of_all_tasks(run, folders, pipe):
         assert bool(wide.isfinite().all())
     tall = run(("a", "b"), call=pipe.panorama, width=64, height=128, blend=True).images
     assert tall.shape == (1, 3, 128, 64)
-    with pytest.raises(UsageError, match="needs a prompt"):
-        pipe.panorama((), width=64)
+    named = run("toys", call=pipe.panorama, width=128, method="cgi").images
+    assert named.shape == (1, 3, 64, 128)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"prompts": ()}, "needs prompts"),
+        ({"prompts": None}, "needs prompts"),
+        ({"prompts": ["a", 3]}, "needs prompts"),
+        ({"prompts": ["a"], "blend": True}, "nothing to blend"),
+        ({"method": "plain"}, "by another method"),
+    ],
+)
+def test_a_panorama_is_asked_for_in_words(pipe, wrong, message):
+    with pytest.raises(UsageError, match=message):
+        pipe.panorama(**{"prompts": "a", "width": 64, **wrong})
+
+
+@pytest.mark.parametrize("side", [0, -8, 20, 33])
+def test_a_cube_has_whole_faces(pipe, side):
+    with pytest.raises(UsageError, match=f"{side} pixels"):
+        pipe.cube("grass", side=side)
+
+
+def test_guidance_that_could_do_nothing_is_refused(pipe):
+    from compose_cgi.testing import panorama_of
+
+    graph = panorama_of([Window((0, 0), (16, 16))], [pipe.voices().say("a")], (16, 16))
+    with pytest.raises(UsageError, match="bring their guidance"):
+        pipe.infer(graph, graph.view_of("x"), guidance_scale=9.0)
 
 
 def test_a_graph_of_your_own(run, pipe):

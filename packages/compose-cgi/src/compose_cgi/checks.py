@@ -9,6 +9,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
+from compose_cgi.views import Nonlinear
 from compose_core.denoiser import Denoiser, Network
 from compose_core.errors import ScheduleError, ShapeError, UsageError
 from compose_core.schedule import Schedule
@@ -38,6 +39,12 @@ def check_names(
             expected="a different name for each",
         )
     for name, seen in sees.items():
+        if isinstance(cast("Any", seen), str):
+            raise UsageError(
+                f"observation {name!r} names what it sees in one string",
+                got=repr(seen),
+                expected=f"a tuple of names, here ({seen!r},)",
+            )
         unknown = sorted(set(seen) - set(variables))
         if unknown or not seen or len(set(seen)) != len(seen):
             raise UsageError(
@@ -78,7 +85,8 @@ def check_psi(name: str, psi: float | Tensor, observed: Tensor) -> Tensor:
 
 
 def check_cover(
-    views: Sequence[View],
+    names: Sequence[str],
+    views: Sequence[View | Nonlinear],
     weights: Sequence[Tensor],
     blank: Tensor,
     split: Callable[[Tensor], Mapping[str, Tensor]],
@@ -86,14 +94,19 @@ def check_cover(
     """Refuse canvases with cells that nobody sees; the message says which.
 
     A cell that no view shows is a zero column of every :math:`A_i`. For random numbers `u`,
-    :math:`A_i' u` is zero there and, with probability one, nowhere else.
+    :math:`A_i' u` is zero there and, with probability one, nowhere else. Where a view is not
+    linear its derivative at random canvases takes the place of :math:`A_i`.
 
     Raises:
         ShapeError: Names each canvas and the cells, axis by axis.
+        UsageError: A view that is not linear has no derivative.
     """
     generator = torch.Generator().manual_seed(0)
     total = torch.zeros_like(blank)
-    for view, w in zip(views, weights, strict=True):
+    for name, view, w in zip(names, views, weights, strict=True):
+        if isinstance(view, Nonlinear):
+            total = total + _touched(name, view, blank, generator)
+            continue
         u = 1 + torch.rand(view.observe(blank).shape, generator=generator, dtype=torch.float64)
         if view.crops:  # all signs are positive, and a large canvas is not copied for each
             total = view.accumulate(total, w * u, blank.shape[2:])
@@ -111,6 +124,29 @@ def check_cover(
             expected="every cell seen by one observation or more",
             remedy="make windows with compose_core.views.cover, or add a Whole observation",
         )
+
+
+def _touched(name: str, view: Nonlinear, blank: Tensor, generator: torch.Generator) -> Tensor:
+    """How much each cell of a canvas moves what is observed, at a few random canvases.
+
+    At one alone a function with flat stretches, such as a ReLU, would hide cells that it sees.
+    """
+    total = torch.zeros_like(blank)
+    for _ in range(8):
+        x = torch.randn(blank.shape, generator=generator, dtype=blank.dtype)
+        with torch.enable_grad():
+            y = view.observe(x.requires_grad_())
+            if not y.requires_grad:
+                raise UsageError(
+                    f"observation {name!r} has no derivative by its canvases",
+                    got="a function whose result does not depend on them for torch",
+                    expected="torch operations from the canvas to what is observed",
+                    remedy="leave out detach(), no_grad() and the way through numpy",
+                )
+            u = 1 + torch.rand(y.shape, generator=generator, dtype=y.dtype)
+            (moved,) = torch.autograd.grad(y, x, u, allow_unused=True)
+        total = total if moved is None else total + moved.abs()
+    return total
 
 
 def _gap(bare: Tensor) -> str:

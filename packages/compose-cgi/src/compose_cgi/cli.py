@@ -17,10 +17,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     panorama = actions.add_parser("panorama", help=text, description=text, allow_abbrev=False)
     panorama.add_argument("--debug", action="store_true", default=argparse.SUPPRESS)
     add = panorama.add_argument
-    add("prompt", metavar="PROMPT", help="what there is everywhere")
+    add("prompt", metavar="PROMPT", help="what there is; with --also, in the first part")
     add("--width", metavar="N", type=int, required=True, help="in pixels")
     add("--height", metavar="N", type=int, help="in pixels (default: that of the model)")
-    add("--also", metavar="PROMPT", action="append", default=[], help="more, from left to right")
+    add(
+        "--also",
+        metavar="PROMPT",
+        action="append",
+        default=[],
+        help="more parts: to the right, or down if it is upright",
+    )
     add("--negative", metavar="TEXT", default="", help="what there should not be")
     add("--wrap", action="store_true", help="the right edge continues at the left one")
     add("--model", metavar="ID", default="sd-tiny", help="model of the zoo or folder")
@@ -44,10 +50,16 @@ def run(args: argparse.Namespace) -> int:
     from compose_core.run.limits import read_sizes
     from compose_core.scene import build
 
-    height = args.height
-    if height is None:
-        sizes = read_sizes(zoo.resolve(args.model))
-        height = sizes.trained[0] * sizes.factor
+    sizes = read_sizes(zoo.resolve(args.model))
+    high, wide = (side * sizes.factor for side in sizes.trained)
+    height = high if args.height is None else args.height
+    if args.also and not args.wrap and args.width <= wide and height <= high:
+        raise UsageError(
+            "one view shows all of this picture, so it has no parts",
+            got=f"{args.width} x {height} pixels and --also",
+            expected=f"more than {wide} x {high} pixels",
+            remedy="use a larger --width, or write a scene with layers for `compose run`",
+        )
     scene = build(_scene(args, height))
     given = {
         key: getattr(args, key)

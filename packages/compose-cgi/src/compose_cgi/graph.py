@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import cast, final
+from typing import Any, cast, final
 
 import torch
 from torch import Tensor
@@ -43,6 +43,24 @@ class Variable:
 
     name: str
     shape: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        """Check the shape.
+
+        Raises:
+            ShapeError: It is empty, or an axis has no cell.
+        """
+        shape = cast("Any", self.shape)
+        if not isinstance(shape, tuple) or not shape or not all(map(_counts, cast("Any", shape))):
+            raise ShapeError(
+                f"canvas {self.name!r} has no such shape",
+                got=self.shape,
+                expected="a tuple of whole numbers, 1 or more, one for each axis",
+            )
+
+
+def _counts(n: object) -> bool:
+    return isinstance(n, int) and n >= 1
 
 
 @final
@@ -80,7 +98,8 @@ class Graph:
     Raises:
         UsageError: Names are doubled or unknown, an observation sees nothing, `psi` is not
             positive, or the models do not share a schedule.
-        ShapeError: A view does not fit its canvas, or cells of a canvas are seen by nobody.
+        ShapeError: A view does not fit its canvas, does not make one picture of several, or cells
+            of a canvas are seen by nobody.
 
     Attributes:
         views: How each observation sees the sheet.
@@ -113,8 +132,8 @@ class Graph:
             check_psi(each.name, each.psi, y)
             for each, y in zip(self.observations, seen, strict=True)
         )
-        if self.linear:
-            check_cover(self.linear_views, self._weights, blank, self.split)
+        names = [each.name for each in self.observations]
+        check_cover(names, self.views, self._weights, blank, self.split)
 
     @property
     def spatial(self) -> tuple[int, ...]:
@@ -211,7 +230,7 @@ class Graph:
 
     def _observed(self, each: Observation, view: Sight, blank: Tensor) -> Tensor:
         try:
-            return view.observe(blank)
+            seen = cast("Any", view.observe(blank))
         except RuntimeError as error:  # whatever torch says of sizes that do not fit
             raise ShapeError(
                 f"the view of observation {each.name!r} does not fit",
@@ -224,8 +243,21 @@ class Graph:
                 got=error.got,
                 expected=error.expected
                 or f"canvases {', '.join(each.sees)} of {self._shapes[each.sees[0]]}",
-                remedy=error.remedy or "a view may not be larger than its canvas",
+                remedy=error.remedy
+                or ("a view may not be larger than its canvas" if len(each.sees) == 1 else None),
             ) from error
+        bent = isinstance(view, Nonlinear)
+        if not isinstance(seen, Tensor) or seen.dim() < 3 or not (bent or seen.shape[1] == 1):
+            several = len(each.sees) > 1
+            raise ShapeError(
+                f"observation {each.name!r} shows no picture",
+                got=tuple(seen.shape) if isinstance(seen, Tensor) else type(seen).__name__,
+                expected="(B, C, *cells), here with B = 1" + ("" if bent else " and C = 1"),
+                remedy="see several canvases through a Blend, which makes one of them"
+                if several
+                else None,
+            )
+        return seen
 
 
 @final

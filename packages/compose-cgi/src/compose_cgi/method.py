@@ -24,7 +24,7 @@ from compose_cgi.voices import Voices
 from compose_core import zoo
 from compose_core.controls import Style, draw_control
 from compose_core.denoiser import Denoiser
-from compose_core.errors import UsageError
+from compose_core.errors import SceneError, UsageError
 from compose_core.method import Method, Plan, latent_shape, too_long
 from compose_core.noise import Generators
 from compose_core.scene import Scene
@@ -104,8 +104,8 @@ class CGIMethod(Method):
                 raise UsageError(f"unknown {what}", got=repr(value), expected=expected)
         if not 0 <= overlap < 1:
             raise UsageError("overlap is a share", got=overlap, expected="0 to below 1")
-        if merge == "factor" and shift:
-            raise UsageError("windows side by side have no overlaps to take out", got="shift=True")
+        if merge == "factor":
+            _refuse_of_factor(shift, solver, kappa, weights)
         self.task: Task = task
         self.merge: Merge = merge
         self.noise: layered.Noise = noise
@@ -203,7 +203,17 @@ class CGIMethod(Method):
                 "views minus overlaps, and windows that move, are for panoramas",
                 got=f"task={task!r}",
             )
+        if task != "panorama" and self.prompts is not None:
+            raise UsageError(
+                "prompts in the place of those of layers are for panoramas",
+                got=f"task={task!r}",
+                remedy="write them into the layers of the scene",
+            )
         if task == "figure":
+            if scene.wrap:
+                raise SceneError(
+                    "the edges of a figure do not meet", got="wrap = true", remedy="leave it out"
+                )
             model, style = self._controlled(scene, model, device)
             control = None if style is None else draw_control(scene, style).to(device)
             return figure.from_scene(
@@ -235,6 +245,20 @@ class CGIMethod(Method):
             self._led = (unet, made.model, made.style)
         _, led, style = self._led
         return led, style or _style_of(scene)
+
+
+def _refuse_of_factor(shift: bool, solver: Solver, kappa: float, weights: Profile) -> None:
+    """Counting overlaps once is no least-squares problem: nothing is solved or weighed."""
+    if shift:
+        raise UsageError("windows side by side have no overlaps to take out", got="shift=True")
+    asked = {"solver": (solver, "closed"), "kappa": (kappa, KAPPA), "weights": (weights, "mean")}
+    for name, (given, usual) in asked.items():
+        if given != usual:
+            raise UsageError(
+                'merge="factor" does not solve for the canvas',
+                got=f"{name}={given!r}",
+                remedy=f"leave out {name}",
+            )
 
 
 def _style_of(scene: Scene) -> Style:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, final, get_args
+from typing import Any, Literal, cast, final, get_args
 
 from compose_core.errors import UsageError
 
@@ -45,6 +45,7 @@ class Options:
         Raises:
             UsageError: An option is out of its range.
         """
+        self._check_types()
         if self.solver not in get_args(Solver):
             raise UsageError("unknown solver", got=repr(self.solver), expected="closed or gd")
         if not self.kappa >= 0 or math.isnan(self.kappa):
@@ -64,6 +65,16 @@ class Options:
             raise UsageError("gradient descent needs iterations", got=self.iterations)
         if self.rate is not None and not 0 < self.rate < math.inf:
             raise UsageError("a rate is positive", got=self.rate)
+
+    def _check_types(self) -> None:
+        clamp, real = cast("Any", self.clamp), (int, float)
+        pair = isinstance(clamp, tuple) and len(cast("Any", clamp)) == 2
+        if not pair or not all(isinstance(x, real) for x in cast("Any", clamp)):
+            raise UsageError("clamp is a pair of numbers", got=clamp, expected="(least, greatest)")
+        if not isinstance(cast("Any", self.kappa), real):
+            raise UsageError("kappa is a number", got=repr(self.kappa))
+        if not isinstance(cast("Any", self.iterations), int):
+            raise UsageError("iterations are a whole number", got=repr(self.iterations))
 
     @property
     def moves(self) -> bool:

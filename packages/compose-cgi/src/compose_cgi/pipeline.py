@@ -68,7 +68,7 @@ class CGIPipeline(ComposePipeline):
         wrap: bool = False,
         negative: str = "",
         blend: bool = False,
-        method: CGIMethod | None = None,
+        method: str | CGIMethod = "cgi",
         **options: Any,
     ) -> ComposePipelineOutput | tuple[Any, ...]:
         """Make a picture larger than the model was trained on.
@@ -87,9 +87,13 @@ class CGIPipeline(ComposePipeline):
             UsageError: The number of prompts fits neither one nor the views.
             SceneError: The size does not fit the model.
         """
-        given = [prompts] if isinstance(prompts, str) else list(prompts)
-        if not given:
-            raise UsageError("a panorama needs a prompt", got="none")
+        given = [prompts] if isinstance(prompts, str) else list(cast("Any", prompts) or ())
+        if not given or not all(isinstance(one, str) for one in given):
+            raise UsageError("a panorama needs prompts", got=repr(prompts), expected="words")
+        if blend and len(given) < 2:
+            raise UsageError(
+                "there is nothing to blend", got=f"{len(given)} prompts", expected="two or more"
+            )
         model = self.model
         usual = model.sample_size[0] * model.codec.factor
         scene = {
@@ -100,7 +104,14 @@ class CGIPipeline(ComposePipeline):
             "layers": [{"name": "everywhere", "prompt": given[0]}],
             **({"negative": negative} if negative else {}),
         }
-        how = method or CGIMethod()
+        how = _own(method)
+        if not isinstance(how, CGIMethod):
+            raise UsageError(
+                "a panorama by another method",
+                got=repr(method),
+                expected="a CGIMethod",
+                remedy="write a scene and call the pipeline with it",
+            )
         how = how.saying(given[0] if len(given) == 1 else tuple(given), blend=blend)
         return super().__call__(build(scene), method=how, **options)
 
@@ -128,9 +139,16 @@ class CGIPipeline(ComposePipeline):
             Pictures by the name of their face.
 
         Raises:
-            UsageError: The number of prompts is neither one nor six, or a side has odd cells.
+            UsageError: The number of prompts is neither one nor six, or a side has odd cells or
+                parts of cells.
         """
         factor = self.model.codec.factor
+        if side is not None and (side < 1 or side % (2 * factor)):
+            raise UsageError(
+                "the faces of a cube cannot have this side",
+                got=f"{side} pixels",
+                expected=f"a multiple of {2 * factor}",
+            )
         n = self.model.sample_size[0] if side is None else side // factor
         margin = min(MARGIN, n)
         made = surround.from_prompts(
@@ -175,7 +193,16 @@ class CGIPipeline(ComposePipeline):
             num_inference_steps: Steps of the sampler.
             generator: The only source of randomness.
             **more: The other arguments of `ComposePipeline` that are not about prompts.
+
+        Raises:
+            UsageError: Guidance is given here, where it could do nothing.
         """
+        if "guidance_scale" in more:
+            raise UsageError(
+                "the models of a graph bring their guidance",
+                got=f"guidance_scale={more['guidance_scale']}",
+                remedy="give it to voices(guidance_scale)",
+            )
         plan = Plan(
             denoiser=Inference(graph, options),
             shape=(self.model.channels, *graph.spatial),

@@ -59,10 +59,11 @@ def from_prompts(
         said = [voices.say(prompt, negative) for prompt in prompts]
     else:
         rows, columns = (len({window.start[axis] for window in windows}) for axis in (0, 1))
+        grid = f" ({rows} x {columns})" if rows * columns == len(windows) else ""
         raise UsageError(
             "prompts and views do not match",
             got=f"{len(prompts)} prompts",
-            expected=f"1, or one for each of {len(windows)} views ({rows} x {columns})",
+            expected=f"1, or one for each of {len(windows)} views{grid}",
             remedy="blend=True spreads any number of prompts along the picture",
         )
     return _composed(space, windows, said, [1.0] * len(windows))
