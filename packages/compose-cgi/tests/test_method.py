@@ -199,7 +199,7 @@ def test_options_that_do_not_fit_the_task(plan):
         plan(a_scene(FIELD, BALL), task="scene", prompts=("a", "b"))
     with pytest.raises(SceneError, match="do not meet"):
         plan(a_figure().model_copy(update={"wrap": True}))
-    with pytest.raises(UsageError, match=r"3 views$|3 views\n"):
+    with pytest.raises(UsageError, match=r"of 4 views\n"):
         plan(a_scene(FIELD, canvas=(160, 64)), shift=True, prompts=("a", "b"))
 
 
