@@ -21,7 +21,14 @@ from torch import Tensor, nn
 
 from compose_core.errors import UsageError, WeightsError
 from compose_dde.coordinator import Coordinator, CoordinatorConfig, Recurrent, Transformer
-from compose_dde.networks import Backbone, EDMNetwork, MapUNet, PositionUNet, UNet1d
+from compose_dde.networks import (
+    Backbone,
+    EDMNetwork,
+    MapUNet,
+    PositionUNet,
+    SpectralTransformer,
+    UNet1d,
+)
 
 __all__ = ["INDEX", "Expansion", "Subject", "Walk", "load_expansion", "save_expansion"]
 
@@ -35,6 +42,7 @@ _BACKBONES: Mapping[str, type[Any]] = {
     "unet1d": UNet1d,
     "position_unet": PositionUNet,
     "map_unet": MapUNet,
+    "spectral_transformer": SpectralTransformer,
 }
 
 

@@ -17,10 +17,10 @@ from compose_dde.coordinator import (
     Recurrent,
     Transformer,
 )
-from compose_dde.coordinator.rope import angles, turn
 from compose_dde.coordinator.tokens import patchify, unpatchify
 from compose_dde.domain import Domain
 from compose_dde.networks import UNet1d
+from compose_dde.rope import angles, turn
 
 LINE = CoordinatorConfig(channels=2, axes=1, patch=4, width=16, depth=2, heads=2)
 SQUARE = CoordinatorConfig(channels=3, axes=2, patch=2, width=16, depth=2, heads=2)

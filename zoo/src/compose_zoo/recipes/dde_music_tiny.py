@@ -14,7 +14,7 @@ from compose_core.train import TrainConfig
 from compose_dde.coordinator import Coordinator, CoordinatorConfig, Recurrent, Transformer
 from compose_dde.domain import span
 from compose_dde.folder import Expansion, Walk
-from compose_dde.networks import EDMNetwork, UNet1d
+from compose_dde.networks import EDMNetwork, SpectralTransformer
 from compose_dde.precondition import Spread
 from compose_dde.training import BaseOfMusic, CoordinatedMusic, DenoisingTask
 from compose_worlds.stems import STEMS, cache
@@ -28,36 +28,24 @@ UNHEARD = range(cache.HELD_OUT, cache.HELD_OUT + 32)
 SPREAD = Spread(-1.6, 1.5)
 WALK = Walk(steps=50, sigma_min=1e-3, sigma_max=20.0, churn=10.0)
 
-BASE = {
-    "channels_in": 4,
-    "channels": 64,
-    "patch": 16,
-    "multipliers": (1, 1, 2),
-    "factors": (2, 4),
-    "blocks": (1, 1),
-    "attentions": (False, True),
-    "heads": 4,
-    "head_dim": 24,
-}
-"""1.7M parameters."""
+BASE = {"channels_in": 4, "block": 256, "width": 160, "depth": 4, "heads": 5}
+"""1.6M parameters; frames of 64 ms."""
 
 MEMORY = 16
 RECURRENT = {
     "channels_in": 4 + MEMORY,
-    "channels": 32,
-    "patch": 8,
-    "multipliers": (1, 1),
-    "factors": (8,),
-    "blocks": (1,),
-    "attentions": (True,),
-    "heads": 4,
-    "head_dim": 16,
+    "block": 64,
+    "width": 64,
+    "depth": 2,
+    "heads": 2,
+    "neighbours": 0,
+    "together": True,
+    "gated": False,
 }
-"""0.2M parameters, half of the others (a quarter in the paper); 16 hidden channels, as in
-the paper."""
+"""0.3M parameters; 16 hidden channels, as in the paper."""
 
 COORDINATOR = CoordinatorConfig(
-    channels=4, axes=1, patch=128, width=72, depth=3, heads=4, sigma_data=SIGMA_DATA
+    channels=4, axes=1, patch=128, width=72, depth=3, heads=4, lapped=True, sigma_data=SIGMA_DATA
 )
 """0.4M parameters; tokens of 32 ms."""
 
@@ -68,6 +56,7 @@ LOCAL = CoordinatorConfig(
     width=72,
     depth=3,
     heads=4,
+    lapped=True,
     sigma_data=SIGMA_DATA,
     reach=1,
     summaries=4,
@@ -100,7 +89,7 @@ COORDINATOR_CONFIG = TrainConfig(
 
 def base() -> EDMNetwork:
     """The base model before training."""
-    return seeded(SEED, lambda: EDMNetwork(UNet1d(**BASE), SIGMA_DATA))
+    return seeded(SEED, lambda: EDMNetwork(SpectralTransformer(**BASE), SIGMA_DATA))
 
 
 def coordinators() -> dict[str, tuple[Coordinator, int]]:
@@ -115,7 +104,7 @@ def coordinators() -> dict[str, tuple[Coordinator, int]]:
 
 def recurrent() -> Recurrent:
     """The recurrent baseline."""
-    return Recurrent(UNet1d(**RECURRENT), MEMORY, SIGMA_DATA)
+    return Recurrent(SpectralTransformer(**RECURRENT), MEMORY, SIGMA_DATA)
 
 
 def train(

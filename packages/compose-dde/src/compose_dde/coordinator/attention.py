@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from compose_dde.coordinator.layout import Group, Layout, pooled
-from compose_dde.coordinator.rope import turn
+from compose_dde.rope import turn
 
 __all__ = ["Attention"]
 

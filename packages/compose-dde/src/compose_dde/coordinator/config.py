@@ -41,6 +41,8 @@ class CoordinatorConfig:
             training, so that an untrained coordinator changes nothing.
         sigma_data: Of the base model, for `"raw"`.
         mlp_ratio: Width of the MLP over d.
+        lapped: Whether tokens of a sound hold the frequencies of frames as long as a patch, see
+            `compose_dde.lapped`, instead of its samples; ours.
         reach: Hops that a window hears token by token; None: everything, as in the paper.
         summaries: With a reach, summaries of each window that is farther away.
         frequencies: Features of the noise level.
@@ -63,6 +65,7 @@ class CoordinatorConfig:
     residual: bool = True
     sigma_data: float = 0.5
     mlp_ratio: float = 4.0
+    lapped: bool = False
     reach: int | None = None
     summaries: int = 0
     frequencies: int = 256
@@ -84,6 +87,11 @@ class CoordinatorConfig:
             )
         if self.second == "mlp" and not self.context:
             raise UsageError("a second MLP is for tokens of a context", got="context=0")
+        if self.lapped and (self.axes != 1 or self.maps or self.patch % 2):
+            raise UsageError(
+                "frequencies are for sounds alone, in an even patch",
+                got=f"{self.axes} axes, {self.maps} maps, patch {self.patch}",
+            )
         if self.reach is not None and self.reach < 0:
             raise UsageError("a reach is a number of hops", got=self.reach, expected="0 or more")
         if self.summaries and self.reach is None:

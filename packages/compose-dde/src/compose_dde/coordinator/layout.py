@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from compose_core.errors import ShapeError
-from compose_dde.coordinator.rope import angles
 from compose_dde.domain import Domain
+from compose_dde.rope import angles
 
 __all__ = ["Group", "Layout", "lay_out", "pooled"]
 

@@ -17,6 +17,7 @@ from compose_dde.coordinator.interface import Coordinator, Heard
 from compose_dde.coordinator.layout import Layout, lay_out
 from compose_dde.coordinator.tokens import patchify, unpatchify
 from compose_dde.domain import Domain
+from compose_dde.lapped import lapped, unlapped
 from compose_dde.precondition import Precondition
 
 __all__ = ["Transformer"]
@@ -95,6 +96,9 @@ class Transformer(Coordinator):
         tokens = self.head(modulate(self.norm(x), shift, scale))
         tokens = tokens.reshape(x0.shape[0], len(prepared.domain), -1, tokens.shape[-1])
         change = unpatchify(tokens, c.patch, x0.shape[3:]).to(x0.dtype)
+        if c.lapped:
+            with torch.autocast(change.device.type, enabled=False):
+                change = unlapped(change.unflatten(-1, (-1, c.patch)))
         return self._told(change, heard)
 
     def _told(self, change: Tensor, heard: Heard) -> Tensor:
@@ -120,6 +124,9 @@ class Transformer(Coordinator):
                 got=f"{said.shape[2]} channels, context {_shape(heard.context)}",
                 expected=f"{c.channels + c.maps} channels, {c.context} of context",
             )
+        if c.lapped:
+            with torch.autocast(said.device.type, enabled=False):
+                said = lapped(said, c.patch).flatten(-2)
         x = self.embed(patchify(said.to(self.embed.weight.dtype), c.patch, c.axes))
         if c.reach is None:
             x = x.flatten(1, 2)[:, None]

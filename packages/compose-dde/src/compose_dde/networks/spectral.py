@@ -1,0 +1,167 @@
+"""A transformer for sounds that sees them as frames of frequencies.
+
+A small network cannot learn from samples what a note is: its energy is spread over thousands of
+them. Here the rotation of `compose_dde.lapped` stands before and behind a diffusion transformer
+(Peebles & Xie 2023, arXiv 2212.09748), so that a note is a few numbers. It is ours; the paper's
+base model is `UNet1d`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast, final
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from compose_core.encoded import Encoded
+from compose_core.errors import ShapeError, UsageError
+from compose_dde.lapped import lapped, unlapped
+from compose_dde.networks.edm import Backbone
+from compose_dde.networks.layers1d import Features
+from compose_dde.rope import angles, turn
+
+__all__ = ["SpectralTransformer"]
+
+
+@final
+class SpectralTransformer(Backbone):
+    """Sounds `(B, S, T)`; reads no condition.
+
+    A token is a frame of one stem, or of all of them. It hears the frames beside it, too: which
+    way a tone swings there is how its phase goes on. What is said of a frequency may be a share of
+    what was heard of it: a tone that stands out of the noise is kept as it is.
+
+    Args:
+        channels_in: Stems S.
+        block: Samples of a frame.
+        width: d.
+        depth: Layers.
+        heads: Heads.
+        features: Of the noise level.
+        neighbours: Frames on each side that a token hears.
+        together: Whether a token holds all stems.
+        gated: Whether a share of what was heard is said.
+
+    Raises:
+        UsageError: The heads do not fit the width.
+    """
+
+    def __init__(
+        self,
+        channels_in: int,
+        block: int,
+        width: int,
+        depth: int,
+        heads: int,
+        features: int = 16,
+        neighbours: int = 1,
+        together: bool = False,
+        gated: bool = True,
+    ) -> None:
+        super().__init__()
+        if width % heads or (width // heads) % 2:
+            raise UsageError(
+                "the heads do not fit the width",
+                got=f"width {width}, {heads} heads",
+                expected="a head of an even number of dimensions",
+            )
+        self._settings: dict[str, Any] = {
+            "channels_in": channels_in,
+            "block": block,
+            "width": width,
+            "depth": depth,
+            "heads": heads,
+            "features": features,
+            "neighbours": neighbours,
+            "together": together,
+            "gated": gated,
+        }
+        self.heads, self.neighbours, self.gated = heads, neighbours, gated
+        cells = block * channels_in if together else block
+        self.embed = nn.Linear((1 + 2 * neighbours) * cells, width)
+        self.stems = nn.Parameter(0.02 * torch.randn(1 if together else channels_in, width))
+        self.time = nn.Sequential(
+            Features(features), nn.Linear(features + 1, width), nn.SiLU(), nn.Linear(width, width)
+        )
+        self.modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, 6 * width))
+        self.layers = nn.ModuleList(_Layer(width, heads) for _ in range(depth))
+        self.norm = nn.LayerNorm(width, elementwise_affine=False, eps=1e-6)
+        self.head = nn.Linear(width, (2 if gated else 1) * cells)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The arguments."""
+        return dict(self._settings)
+
+    @property
+    def grain(self) -> int:
+        """Samples of a sound must be a multiple of this."""
+        return cast(int, self._settings["block"])
+
+    def forward(self, x: Tensor, noise: Tensor, encoded: Encoded) -> Tensor:
+        """See `Backbone`.
+
+        Raises:
+            ShapeError: The length is no multiple of `grain`.
+        """
+        if x.shape[-1] % self.grain:
+            raise ShapeError(
+                "the length of a sound does not fit the network",
+                got=f"{x.shape[-1]} samples",
+                expected=f"a multiple of {self.grain}",
+            )
+        with torch.autocast(x.device.type, enabled=False):  # a rotation loses nothing but bits
+            frames = lapped(x, self.grain)  # (B, S, F, block)
+        stems = frames.shape[1]
+        if self._settings["together"]:
+            frames = frames.transpose(1, 2).flatten(2)[:, None]
+        said = self._said(frames, noise).to(x.dtype)
+        if self._settings["together"]:
+            said = said[:, 0].unflatten(2, (stems, -1)).transpose(1, 2)
+        with torch.autocast(x.device.type, enabled=False):
+            return unlapped(said)
+
+    def _said(self, frames: Tensor, noise: Tensor) -> Tensor:
+        """Of the shape of frames `(B, S, F, cells)`."""
+        rows, count = frames.shape[1:3]
+        near = self.neighbours
+        around = F.pad(frames, (0, 0, near, near)).unfold(2, 1 + 2 * near, 1)
+        x = (self.embed(around.flatten(3)) + self.stems[:, None]).flatten(1, 2)
+        at = torch.arange(count, device=x.device).repeat(rows)[:, None]
+        by = angles(at, x.shape[-1] // self.heads)
+        turns = by.cos().to(x), by.sin().to(x)
+        time = self.modulation(self.time(noise))[:, None].chunk(6, 2)
+        for layer in self.layers:
+            x = layer(x, time, turns)
+        said = self.head(self.norm(x)).unflatten(1, (rows, count))
+        if not self.gated:
+            return said
+        own, share = said.chunk(2, 3)
+        return own + share * frames
+
+
+class _Layer(nn.Module):
+    """Attention, then an MLP; all layers share what the noise level says, each adds its own."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm1 = nn.LayerNorm(width, elementwise_affine=False, eps=1e-6)
+        self.qkv = nn.Linear(width, 3 * width)
+        self.proj = nn.Linear(width, width)
+        self.norm2 = nn.LayerNorm(width, elementwise_affine=False, eps=1e-6)
+        self.mlp = nn.Sequential(
+            nn.Linear(width, 4 * width), nn.GELU(approximate="tanh"), nn.Linear(4 * width, width)
+        )
+        self.own = nn.Parameter(0.02 * torch.randn(6, width))
+
+    def forward(self, x: Tensor, time: tuple[Tensor, ...], turns: tuple[Tensor, Tensor]) -> Tensor:
+        a, b, c, d, e, f = (both + own for both, own in zip(time, self.own, strict=True))
+        parts = self.qkv(self.norm1(x) * (1 + a) + b).unflatten(2, (3, self.heads, -1))
+        q, k, v = parts.permute(2, 0, 3, 1, 4)
+        heard = F.scaled_dot_product_attention(turn(q, *turns), turn(k, *turns), v)
+        x = x + c * self.proj(heard.transpose(1, 2).flatten(2))
+        return x + f * self.mlp(self.norm2(x) * (1 + d) + e)
