@@ -28,7 +28,7 @@ from compose_dde.composer import DDE
 from compose_dde.coordinator import MUSIC, CoordinatorConfig, Heard, Transformer
 from compose_dde.domain import Domain, span
 from compose_dde.folder import Expansion, Walk
-from compose_dde.networks import EDMNetwork, UNet1d
+from compose_dde.networks import Backbone, EDMNetwork, SpectralTransformer, UNet1d
 from compose_dde.networks.unet1d import MSDM
 from compose_dde.pipeline import MusicPipeline
 from compose_dde.testing import spoken
@@ -39,14 +39,7 @@ FULL_WINDOW = 2**18
 REACH, SUMMARIES = 1, 4
 RATE, STEMS = 22_050, ("bass", "drums", "guitar", "piano")
 
-LEAST_BASE: dict[str, Any] = {
-    **BASE,
-    "channels": 16,
-    "multipliers": (1, 1),
-    "factors": (4,),
-    "blocks": (1,),
-    "attentions": (False,),
-}
+LEAST_BASE: dict[str, Any] = {**BASE, "width": 16, "depth": 1, "heads": 1}
 """For streams: what a base model computes does not matter to how memory grows."""
 
 
@@ -74,8 +67,8 @@ def main() -> None:
         "batched_over_one_by_one": measure.ratio(seconds, "windows_batched", "windows_one_by_one"),
         "full_over_base": measure.ratio(seconds, "with_full", "windows_batched"),
         "local_over_base": measure.ratio(seconds, "with_local", "windows_batched"),
-        "paper": counted(MUSIC, FULL_WINDOW, MSDM),
-        "tiny": counted(COORDINATOR, WINDOW, BASE),
+        "paper": counted(MUSIC, FULL_WINDOW, lambda: UNet1d(**MSDM)),
+        "tiny": counted(COORDINATOR, WINDOW, lambda: SpectralTransformer(**BASE)),
         "difference_from_masked_attention": difference(),
         "peak_megabytes": peaks,
         "peak_of_ten_minutes_over_two": peaks["10_minutes"] / peaks["2_minutes"],
@@ -89,7 +82,9 @@ def main() -> None:
     measure.write("dde", row, options.out)
 
 
-def counted(config: CoordinatorConfig, window: int, base: dict[str, Any]) -> dict[str, Any]:
+def counted(
+    config: CoordinatorConfig, window: int, base: Callable[[], Backbone]
+) -> dict[str, Any]:
     """Operations of one evaluation, in units of 10^12."""
     of_base = base_operations(window, base)
     found: dict[str, Any] = {"base_per_window": of_base, "full": {}, "local": {}}
@@ -101,10 +96,10 @@ def counted(config: CoordinatorConfig, window: int, base: dict[str, Any]) -> dic
     return found
 
 
-def base_operations(window: int, settings: dict[str, Any]) -> float:
+def base_operations(window: int, make: Callable[[], Backbone]) -> float:
     """Of the base model for one window."""
     with torch.device("meta"):
-        net = UNet1d(**settings)
+        net = make()
         x, noise = torch.empty(1, 4, window), torch.empty(1)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         net(x, noise, Encoded())
@@ -136,7 +131,7 @@ def timed(windows: int) -> dict[str, Callable[[], object]]:
     """One evaluation of a composite denoiser with the tiny sizes."""
     stride = WINDOW * 3 // 4
     domain = Domain.chain(span(windows, WINDOW, stride), WINDOW, stride)
-    base = EDMNetwork(UNet1d(**BASE).requires_grad_(False), 0.2)
+    base = EDMNetwork(SpectralTransformer(**BASE).requires_grad_(False), 0.2)
     x = torch.randn((1, 4, *domain.size), generator=torch.Generator().manual_seed(0))
     level = KarrasVE().level(0.5)
 
@@ -186,7 +181,7 @@ def stream(minutes: int) -> None:
     """A stream of the tiny coordinator with two steps."""
     made = Expansion(
         subject="music",
-        base=EDMNetwork(UNet1d(**LEAST_BASE).requires_grad_(False), 0.2, clamp=True),
+        base=EDMNetwork(SpectralTransformer(**LEAST_BASE).requires_grad_(False), 0.2, clamp=True),
         coordinators={"local": spoken(local(COORDINATOR))},
         channels=4,
         window=(WINDOW,),

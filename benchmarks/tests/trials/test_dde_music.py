@@ -12,7 +12,7 @@ from compose_benchmarks.trials.trial import Sitting
 from compose_dde.coordinator import Recurrent, Transformer
 from compose_dde.domain import span
 from compose_dde.folder import Expansion, Walk
-from compose_dde.networks import EDMNetwork, UNet1d
+from compose_dde.networks import EDMNetwork, SpectralTransformer
 from compose_dde.pipeline import MusicPipeline
 from compose_metrics.audio.ears import Ears, EarsNet
 from compose_metrics.result import Source
@@ -26,15 +26,17 @@ FRAMES = span(2, recipe.WINDOW, recipe.STRIDE)
 def model(tmp_path_factory):
     """The folder of the recipe before training, with small networks that say something."""
     folder = tmp_path_factory.mktemp("models") / "music"
-    small = {"channels": 16, "head_dim": 8, "heads": 1}
-    base = seeded(0, lambda: EDMNetwork(UNet1d(**{**recipe.BASE, **small}), recipe.SIGMA_DATA))
+    small = {"width": 16, "depth": 1, "heads": 1}
+    base = seeded(
+        0, lambda: EDMNetwork(SpectralTransformer(**{**recipe.BASE, **small}), recipe.SIGMA_DATA)
+    )
     dice = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for weight in base.parameters():
             weight.add_(0.02 * torch.randn(weight.shape, generator=dice))
 
     def recurrent():
-        net = UNet1d(**{**recipe.RECURRENT, **small})
+        net = SpectralTransformer(**{**recipe.RECURRENT, **small})
         return Recurrent(net, recipe.MEMORY, recipe.SIGMA_DATA)
 
     made = Expansion(

@@ -10,6 +10,8 @@ numbers.
 from __future__ import annotations
 
 import math
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -37,12 +39,19 @@ def lapped(x: Tensor, block: int) -> Tensor:
             got=f"{x.shape[-1]} samples, blocks of {block}",
             expected="an even block, and a multiple of it",
         )
-    return _turned(x.unflatten(-1, (-1, block)), 1.0) @ _cosines(block).to(x)
+    with _in_full(x):
+        return _turned(x.unflatten(-1, (-1, block)), 1.0) @ _cosines(block).to(x)
 
 
 def unlapped(frames: Tensor) -> Tensor:
     """The inverse, which is the transpose: `(..., F, block)` to `(..., F block)`."""
-    return _turned(frames @ _cosines(frames.shape[-1]).to(frames), -1.0).flatten(-2)
+    with _in_full(frames):
+        return _turned(frames @ _cosines(frames.shape[-1]).to(frames), -1.0).flatten(-2)
+
+
+def _in_full(x: Tensor) -> AbstractContextManager[Any]:
+    """A rotation loses nothing but bits: under mixed precision it keeps those it is given."""
+    return nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False)
 
 
 def _turned(blocks: Tensor, sign: float) -> Tensor:

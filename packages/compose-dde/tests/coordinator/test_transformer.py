@@ -19,6 +19,7 @@ from compose_dde.coordinator import (
 )
 from compose_dde.coordinator.tokens import patchify, unpatchify
 from compose_dde.domain import Domain
+from compose_dde.lapped import lapped
 from compose_dde.networks import UNet1d
 from compose_dde.rope import angles, turn
 
@@ -56,6 +57,20 @@ def close(a, b, bound=1e-9):
 def count(make):
     with torch.device("meta"):
         return sum(p.numel() for p in make().parameters())
+
+
+@pytest.mark.parametrize("reach", [None, 1])
+def test_frequencies_are_samples_turned(reach, draw):
+    """Hearing frequencies is hearing samples through a rotation, and answering through it back."""
+    net = trained(dataclasses.replace(LINE, space="denoised", reach=reach))
+    turned = like(net, lapped=True)
+    domain = Domain.chain(40, 16, 8)
+    x0 = draw(2, len(domain), 2, 16).double()
+
+    def rotate(x):
+        return lapped(x, LINE.patch).flatten(-2)
+
+    close(rotate(say(turned, domain, x0)), say(net, domain, rotate(x0)))
 
 
 def test_sizes_of_the_paper():
@@ -353,6 +368,9 @@ def test_local_attention_is_ten_times_cheaper_at_a_hundred_windows():
         {"reach": -1},
         {"depth": 0},
         {"axes": 3},
+        {"lapped": True, "axes": 2},
+        {"lapped": True, "patch": 3},
+        {"lapped": True, "maps": 1},
     ],
 )
 def test_impossible_numbers_are_refused(changes):

@@ -35,14 +35,14 @@ MEMORY = 16
 RECURRENT = {
     "channels_in": 4 + MEMORY,
     "block": 64,
-    "width": 64,
+    "width": 48,
     "depth": 2,
     "heads": 2,
     "neighbours": 0,
     "together": True,
     "gated": False,
 }
-"""0.3M parameters; 16 hidden channels, as in the paper."""
+"""0.2M parameters; 16 hidden channels, as in the paper."""
 
 COORDINATOR = CoordinatorConfig(
     channels=4, axes=1, patch=128, width=72, depth=3, heads=4, lapped=True, sigma_data=SIGMA_DATA

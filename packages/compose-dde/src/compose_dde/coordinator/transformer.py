@@ -97,8 +97,7 @@ class Transformer(Coordinator):
         tokens = tokens.reshape(x0.shape[0], len(prepared.domain), -1, tokens.shape[-1])
         change = unpatchify(tokens, c.patch, x0.shape[3:]).to(x0.dtype)
         if c.lapped:
-            with torch.autocast(change.device.type, enabled=False):
-                change = unlapped(change.unflatten(-1, (-1, c.patch)))
+            change = unlapped(change.unflatten(-1, (-1, c.patch)))
         return self._told(change, heard)
 
     def _told(self, change: Tensor, heard: Heard) -> Tensor:
@@ -125,8 +124,7 @@ class Transformer(Coordinator):
                 expected=f"{c.channels + c.maps} channels, {c.context} of context",
             )
         if c.lapped:
-            with torch.autocast(said.device.type, enabled=False):
-                said = lapped(said, c.patch).flatten(-2)
+            said = lapped(said, c.patch).flatten(-2)
         x = self.embed(patchify(said.to(self.embed.weight.dtype), c.patch, c.axes))
         if c.reach is None:
             x = x.flatten(1, 2)[:, None]

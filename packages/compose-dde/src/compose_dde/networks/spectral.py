@@ -113,16 +113,14 @@ class SpectralTransformer(Backbone):
                 got=f"{x.shape[-1]} samples",
                 expected=f"a multiple of {self.grain}",
             )
-        with torch.autocast(x.device.type, enabled=False):  # a rotation loses nothing but bits
-            frames = lapped(x, self.grain)  # (B, S, F, block)
+        frames = lapped(x, self.grain)  # (B, S, F, block)
         stems = frames.shape[1]
         if self._settings["together"]:
             frames = frames.transpose(1, 2).flatten(2)[:, None]
         said = self._said(frames, noise).to(x.dtype)
         if self._settings["together"]:
             said = said[:, 0].unflatten(2, (stems, -1)).transpose(1, 2)
-        with torch.autocast(x.device.type, enabled=False):
-            return unlapped(said)
+        return unlapped(said)
 
     def _said(self, frames: Tensor, noise: Tensor) -> Tensor:
         """Of the shape of frames `(B, S, F, cells)`."""

@@ -1,0 +1,104 @@
+"""The transformer over frames of frequencies."""
+
+import pytest
+import torch
+
+from compose_core.denoiser import Bound
+from compose_core.encoded import Encoded
+from compose_core.errors import ShapeError, UsageError
+from compose_core.schedule import KarrasVE
+from compose_dde.composer import DDE
+from compose_dde.coordinator import Recurrent
+from compose_dde.domain import Domain, span
+from compose_dde.lapped import lapped, unlapped
+from compose_dde.networks import EDMNetwork, SpectralTransformer
+
+SMALL = {"channels_in": 2, "block": 8, "width": 16, "depth": 2, "heads": 2}
+KINDS = {
+    "of a stem": SMALL,
+    "of all stems": {**SMALL, "together": True, "neighbours": 0, "gated": False},
+}
+
+
+def made(seed=0, **settings):
+    """One that says something."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        net = SpectralTransformer(**settings)
+        with torch.no_grad():
+            for weight in net.parameters():
+                weight.add_(0.1 * torch.randn(weight.shape))
+    return net.double()
+
+
+def sounds(batch=2, frames=6, seed=1):
+    dice = torch.Generator().manual_seed(seed)
+    return torch.randn((batch, 2, 8 * frames), generator=dice, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_samples_of_a_batch_are_apart_and_settings_make_it_again(kind):
+    net = made(**KINDS[kind])
+    x, noise = sounds(), torch.tensor([0.3, -1.0], dtype=torch.float64)
+    said = net(x, noise, Encoded())
+    assert said.shape == x.shape
+    again = SpectralTransformer(**net.settings).double()
+    again.load_state_dict(net.state_dict())
+    for i in range(2):
+        alone = again(x[i : i + 1], noise[i : i + 1], Encoded())[0]
+        torch.testing.assert_close(alone, said[i])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_before_training_it_says_nothing(kind):
+    with torch.random.fork_rng():
+        net = SpectralTransformer(**KINDS[kind]).double()
+    assert not net(sounds(), torch.zeros(2, dtype=torch.float64), Encoded()).any()
+
+
+def test_a_gate_alone_weighs_frequencies():
+    """With a share of 0.5 everywhere and nothing of its own, half of the sound is said."""
+    with torch.random.fork_rng():
+        net = SpectralTransformer(**SMALL).double()
+    with torch.no_grad():
+        net.head.bias[SMALL["block"] :] = torch.linspace(0, 1, SMALL["block"])
+    x = sounds()
+    expected = unlapped(lapped(x, 8) * torch.linspace(0, 1, 8, dtype=torch.float64))
+    said = net(x, torch.zeros(2, dtype=torch.float64), Encoded())
+    torch.testing.assert_close(said, expected)
+
+
+def test_tokens_hear_all_frames_and_stems():
+    net = made(**SMALL)
+    x = sounds(batch=1).requires_grad_()
+    net(x, torch.zeros(1, dtype=torch.float64), Encoded())[0, 0, 0].backward()
+    assert bool((x.grad[0].abs().amax(1) > 0).all())
+    assert bool((x.grad[0].unflatten(1, (-1, 8)).abs().amax(2) > 0).all())
+
+
+def test_longer_sounds_are_heard_by_the_same_network():
+    net = made(**SMALL)
+    assert net(sounds(frames=11), torch.zeros(2, dtype=torch.float64), Encoded()).shape[2] == 88
+    with pytest.raises(ShapeError, match="does not fit the network"):
+        net(torch.zeros(1, 2, 12), torch.zeros(1), Encoded())
+
+
+def test_heads_fit_the_width():
+    with pytest.raises(UsageError, match="heads do not fit"):
+        SpectralTransformer(**{**SMALL, "heads": 16})
+
+
+def test_it_goes_from_window_to_window_as_a_recurrent_one():
+    base = EDMNetwork(made(**SMALL), 0.5)
+    memory = {**KINDS["of all stems"], "channels_in": 5}
+    one = Recurrent(made(1, **memory), 3, 0.5)
+    domain = Domain.chain(span(3, 32, 24), 32, 24)
+    composed = DDE(Bound(base), domain, one.double())
+    x = torch.randn(1, 2, *domain.size, generator=torch.Generator().manual_seed(2)).double()
+    with torch.no_grad():
+        one.gate.fill_(0.0)
+        plain = composed(x, KarrasVE().level(0.5)).x0
+        one.gate.fill_(1.0)
+        told = composed(x, KarrasVE().level(0.5)).x0
+    torch.testing.assert_close(plain, DDE(Bound(base), domain, None)(x, KarrasVE().level(0.5)).x0)
+    assert not torch.allclose(plain, told)
