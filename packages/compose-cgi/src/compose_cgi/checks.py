@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor
 
-from compose_cgi.views import Nonlinear
 from compose_core.denoiser import Denoiser, Network
 from compose_core.errors import ScheduleError, ShapeError, UsageError
 from compose_core.schedule import Schedule
 from compose_core.views import View
 
 __all__ = ["check_cover", "check_names", "check_psi", "check_schedules"]
+
+
+class Sees(Protocol):
+    """A view, or a function that is none."""
+
+    def observe(self, x: Tensor) -> Tensor:
+        """`f(x)`."""
+        ...
 
 
 def check_names(
@@ -86,7 +93,7 @@ def check_psi(name: str, psi: float | Tensor, observed: Tensor) -> Tensor:
 
 def check_cover(
     names: Sequence[str],
-    views: Sequence[View | Nonlinear],
+    views: Sequence[Sees],
     weights: Sequence[Tensor],
     blank: Tensor,
     split: Callable[[Tensor], Mapping[str, Tensor]],
@@ -104,7 +111,7 @@ def check_cover(
     generator = torch.Generator().manual_seed(0)
     total = torch.zeros_like(blank)
     for name, view, w in zip(names, views, weights, strict=True):
-        if isinstance(view, Nonlinear):
+        if not isinstance(view, View):
             total = total + _touched(name, view, blank, generator)
             continue
         u = 1 + torch.rand(view.observe(blank).shape, generator=generator, dtype=torch.float64)
@@ -126,7 +133,7 @@ def check_cover(
         )
 
 
-def _touched(name: str, view: Nonlinear, blank: Tensor, generator: torch.Generator) -> Tensor:
+def _touched(name: str, view: Sees, blank: Tensor, generator: torch.Generator) -> Tensor:
     """How much each cell of a canvas moves what is observed, at a few random canvases.
 
     At one alone a function with flat stretches, such as a ReLU, would hide cells that it sees.
