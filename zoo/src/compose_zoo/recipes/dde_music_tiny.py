@@ -9,6 +9,7 @@ frequency.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from compose_core.train import TrainConfig
 from compose_dde.coordinator import Coordinator, CoordinatorConfig, Recurrent, Transformer
@@ -28,11 +29,11 @@ UNHEARD = range(cache.HELD_OUT, cache.HELD_OUT + 32)
 SPREAD = Spread(-1.6, 1.5)
 WALK = Walk(steps=50, sigma_min=1e-3, sigma_max=20.0, churn=10.0)
 
-BASE = {"channels_in": 4, "block": 256, "width": 160, "depth": 4, "heads": 5}
+BASE: dict[str, Any] = {"channels_in": 4, "block": 256, "width": 160, "depth": 4, "heads": 5}
 """1.6M parameters; frames of 64 ms."""
 
 MEMORY = 16
-RECURRENT = {
+RECURRENT: dict[str, Any] = {
     "channels_in": 4 + MEMORY,
     "block": 64,
     "width": 48,
