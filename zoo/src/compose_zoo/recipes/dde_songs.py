@@ -15,8 +15,8 @@ RATE = 4_000
 """Samples in a second.
 
 The band's pitches lie below 1050 Hz and its cymbals reach down to 500 Hz, so half of this rate
-holds the music, as a telephone would. A window of 4 s is then 16,384 samples, which a UNet of 3M
-parameters learns on two cores; at 22,050 Hz it would be 90,000.
+holds the music, as a telephone would. A window of 4 s is then 16,384 samples, which a network of
+1.6M parameters learns on two cores; at 22,050 Hz it would be 90,000.
 """
 
 GAIN = 4.0

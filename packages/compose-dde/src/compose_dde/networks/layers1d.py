@@ -9,7 +9,23 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["Attend1d", "Features", "Gather", "Residual", "Transformer1d", "Unfold"]
+from compose_core.errors import ShapeError
+
+__all__ = ["Attend1d", "Features", "Gather", "Residual", "Transformer1d", "Unfold", "check_length"]
+
+
+def check_length(x: Tensor, grain: int) -> None:
+    """Refuse a sound `(B, S, T)` that a network cannot cut evenly.
+
+    Raises:
+        ShapeError: T is no multiple of `grain`.
+    """
+    if x.shape[-1] % grain:
+        raise ShapeError(
+            "the length of a sound does not fit the network",
+            got=f"{x.shape[-1]} samples",
+            expected=f"a multiple of {grain}",
+        )
 
 
 @final

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from compose_core.encoded import Encoded
-from compose_core.errors import ShapeError, UsageError
+from compose_core.errors import UsageError
 from compose_dde.lapped import lapped, unlapped
 from compose_dde.networks.edm import Backbone
-from compose_dde.networks.layers1d import Features
+from compose_dde.networks.layers1d import Features, check_length
 from compose_dde.rope import angles, turn
 
 __all__ = ["SpectralTransformer"]
@@ -107,12 +107,7 @@ class SpectralTransformer(Backbone):
         Raises:
             ShapeError: The length is no multiple of `grain`.
         """
-        if x.shape[-1] % self.grain:
-            raise ShapeError(
-                "the length of a sound does not fit the network",
-                got=f"{x.shape[-1]} samples",
-                expected=f"a multiple of {self.grain}",
-            )
+        check_length(x, self.grain)
         frames = lapped(x, self.grain)  # (B, S, F, block)
         stems = frames.shape[1]
         if self._settings["together"]:

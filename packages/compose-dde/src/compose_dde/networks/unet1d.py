@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from compose_core.encoded import Encoded
-from compose_core.errors import ShapeError, UsageError
+from compose_core.errors import UsageError
 from compose_dde.networks.edm import Backbone
 from compose_dde.networks.layers1d import (
     Attend1d,
@@ -24,6 +24,7 @@ from compose_dde.networks.layers1d import (
     Residual,
     Transformer1d,
     Unfold,
+    check_length,
 )
 
 __all__ = ["MSDM", "UNet1d"]
@@ -142,12 +143,7 @@ class UNet1d(Backbone):
         Raises:
             ShapeError: The length is no multiple of `grain`.
         """
-        if x.shape[-1] % self.grain:
-            raise ShapeError(
-                "the length of a sound does not fit the network",
-                got=f"{x.shape[-1]} samples",
-                expected=f"a multiple of {self.grain}",
-            )
+        check_length(x, self.grain)
         told = self.to_mapping(self.to_time(noise))
         x = first = self.to_in(x, told)
         kept: list[list[Tensor]] = []
