@@ -12,6 +12,7 @@ from compose_dde.coordinator import Recurrent
 from compose_dde.domain import Domain, span
 from compose_dde.lapped import lapped, unlapped
 from compose_dde.networks import EDMNetwork, SpectralTransformer
+from compose_dde.networks.spectral import standing_out
 
 SMALL = {"channels_in": 2, "block": 8, "width": 16, "depth": 2, "heads": 2}
 KINDS = {
@@ -56,16 +57,46 @@ def test_before_training_it_says_nothing(kind):
     assert not net(sounds(), torch.zeros(2, dtype=torch.float64), Encoded()).any()
 
 
-def test_a_gate_alone_weighs_frequencies():
-    """With a share of 0.5 everywhere and nothing of its own, half of the sound is said."""
+def silenced(head):
+    """A gated one that says nothing but what `head` puts into the biases of `o`, `s` and `r`."""
     with torch.random.fork_rng():
-        net = SpectralTransformer(**SMALL).double()
+        net = SpectralTransformer(**SMALL, sigma_data=0.5).double()
     with torch.no_grad():
-        net.head.bias[SMALL["block"] :] = torch.linspace(0, 1, SMALL["block"])
-    x = sounds()
-    expected = unlapped(lapped(x, 8) * torch.linspace(0, 1, 8, dtype=torch.float64))
-    said = net(x, torch.zeros(2, dtype=torch.float64), Encoded())
-    torch.testing.assert_close(said, expected)
+        net.head.bias.copy_(torch.cat([torch.as_tensor(one).expand(8) for one in head]))
+    return net
+
+
+def test_shares_weigh_frequencies():
+    """`F = sqrt(1 + (sigma_d / sigma)^2) s x`, at any level."""
+    share = torch.linspace(0, 1, 8, dtype=torch.float64)
+    net = silenced((0.0, share, 0.0))
+    x, sigma = sounds(), torch.tensor([0.1, 3.0], dtype=torch.float64)
+    grown = (1 + (0.5 / sigma) ** 2).sqrt()[:, None, None]
+    said = net(x, sigma.log() / 4, Encoded())
+    torch.testing.assert_close(said, grown * unlapped(lapped(x, 8) * share))
+
+
+@pytest.mark.parametrize("sigma", [1e-3, 0.03])
+def test_fixed_gates_leave_a_tone_and_silence_the_noise_around_it(sigma):
+    """With `s = -1` and `r = 1` a low level is Wiener's filter, whatever the level is."""
+    net = EDMNetwork(silenced((0.0, -1.0, 1.0)), 0.5)
+    frames = torch.zeros(1, 2, 40, 8, dtype=torch.float64)
+    frames[:, 0, :, 5] = 1.0
+    tone = unlapped(frames)
+    noise = torch.randn(tone.shape, generator=torch.Generator().manual_seed(3)).double()
+    x_t = tone + sigma * noise
+    with torch.no_grad():
+        left = (net(x_t, KarrasVE().level(sigma), Encoded()).x0 - tone) / sigma
+    assert float(left[0, 1].square().mean()) < 0.05 * float(noise[0, 1].square().mean())
+    assert float(lapped(left, 8)[0, 0, :, 5].square().mean()) < 2
+
+
+def test_standing_out_is_a_share_that_nothing_breaks():
+    found = standing_out(torch.zeros(1, 2, 3, 4), torch.tensor(0.0))
+    assert torch.equal(found, torch.zeros(1, 2, 3, 4))
+    noise = torch.randn((1, 1, 200, 200), generator=torch.Generator().manual_seed(0))
+    assert 0.05 < float(standing_out(noise, torch.tensor(1.0)).mean()) < 0.2
+    assert float(standing_out(100 * noise, torch.tensor(1.0)).mean()) > 0.99
 
 
 def test_tokens_hear_all_frames_and_stems():

@@ -29,8 +29,15 @@ UNHEARD = range(cache.HELD_OUT, cache.HELD_OUT + 32)
 SPREAD = Spread(-1.6, 1.5)
 WALK = Walk(steps=50, sigma_min=1e-3, sigma_max=20.0, churn=10.0)
 
-BASE: dict[str, Any] = {"channels_in": 4, "block": 256, "width": 160, "depth": 4, "heads": 5}
-"""1.6M parameters; frames of 64 ms."""
+BASE: dict[str, Any] = {
+    "channels_in": 4,
+    "block": 256,
+    "width": 160,
+    "depth": 4,
+    "heads": 5,
+    "sigma_data": SIGMA_DATA,
+}
+"""1.7M parameters; frames of 64 ms."""
 
 MEMORY = 16
 RECURRENT: dict[str, Any] = {

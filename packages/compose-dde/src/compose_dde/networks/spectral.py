@@ -26,11 +26,21 @@ __all__ = ["SpectralTransformer"]
 
 @final
 class SpectralTransformer(Backbone):
-    """Sounds `(B, S, T)`; reads no condition.
+    r"""Sounds `(B, S, T)`; reads no condition.
 
     A token is a frame of one stem, or of all of them. It hears the frames beside it, too: which
-    way a tone swings there is how its phase goes on. What is said of a frequency may be a share of
-    what was heard of it: a tone that stands out of the noise is kept as it is.
+    way a tone swings there is how its phase goes on.
+
+    A token is narrower than its frame, so what is said through it alone has to leave out most of
+    the noise that EDM's `F` consists of at low levels, and a sound would never become silent
+    between its tones. If `gated`, what is said of a frequency is therefore
+
+    .. math::
+        F_k = o_k + \sqrt{1 + \sigma_d^2 / \sigma^2} \, (s_k + r_k w_k) \, x_k, \qquad
+        w_k = \frac{p_k^2}{p_k^2 + (3 \sigma^2)^2}
+
+    with `o`, `s`, `r` out of the token and `w` near 1 where the power `p` around a frequency
+    stands out of the noise, as in Wiener's filter: at low levels `D = (1 + s + r w) x`.
 
     Args:
         channels_in: Stems S.
@@ -41,7 +51,8 @@ class SpectralTransformer(Backbone):
         features: Of the noise level.
         neighbours: Frames on each side that a token hears.
         together: Whether a token holds all stems.
-        gated: Whether a share of what was heard is said.
+        gated: Whether shares of what was heard are said.
+        sigma_data: :math:`\sigma_d` of `Precondition`; only for gates.
 
     Raises:
         UsageError: The heads do not fit the width.
@@ -58,6 +69,7 @@ class SpectralTransformer(Backbone):
         neighbours: int = 1,
         together: bool = False,
         gated: bool = True,
+        sigma_data: float = 0.2,
     ) -> None:
         super().__init__()
         if width % heads or (width // heads) % 2:
@@ -76,8 +88,10 @@ class SpectralTransformer(Backbone):
             "neighbours": neighbours,
             "together": together,
             "gated": gated,
+            "sigma_data": sigma_data,
         }
         self.heads, self.neighbours, self.gated = heads, neighbours, gated
+        self.sigma_data = sigma_data
         cells = block * channels_in if together else block
         self.embed = nn.Linear((1 + 2 * neighbours) * cells, width)
         self.stems = nn.Parameter(0.02 * torch.randn(1 if together else channels_in, width))
@@ -87,7 +101,7 @@ class SpectralTransformer(Backbone):
         self.modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, 6 * width))
         self.layers = nn.ModuleList(_Layer(width, heads) for _ in range(depth))
         self.norm = nn.LayerNorm(width, elementwise_affine=False, eps=1e-6)
-        self.head = nn.Linear(width, (2 if gated else 1) * cells)
+        self.head = nn.Linear(width, (3 if gated else 1) * cells)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
@@ -109,16 +123,28 @@ class SpectralTransformer(Backbone):
         """
         check_length(x, self.grain)
         frames = lapped(x, self.grain)  # (B, S, F, block)
-        stems = frames.shape[1]
-        if self._settings["together"]:
-            frames = frames.transpose(1, 2).flatten(2)[:, None]
-        said = self._said(frames, noise).to(x.dtype)
-        if self._settings["together"]:
-            said = said[:, 0].unflatten(2, (stems, -1)).transpose(1, 2)
-        return unlapped(said)
+        said = self._said(self._merged(frames), noise).to(x.dtype)
+        own, *shares = said.chunk(3 if self.gated else 1, 3)
+        out = self._apart(own, frames.shape[1])
+        if shares:
+            level = (4 * noise.to(x.dtype)).exp()[:, None, None, None] ** 2 / self.sigma_data**2
+            share, kept = (self._apart(one, frames.shape[1]) for one in shares)
+            tones = standing_out(frames, level / (1 + level))
+            out = out + (1 + 1 / level).sqrt() * (share + kept * tones) * frames
+        return unlapped(out)
+
+    def _merged(self, frames: Tensor) -> Tensor:
+        """Rows of tokens: `(B, S, F, block)`, or `(B, 1, F, S block)` if one holds all stems."""
+        return frames.transpose(1, 2).flatten(2)[:, None] if self._settings["together"] else frames
+
+    def _apart(self, rows: Tensor, stems: int) -> Tensor:
+        """The inverse of `_merged`."""
+        if not self._settings["together"]:
+            return rows
+        return rows[:, 0].unflatten(2, (stems, -1)).transpose(1, 2)
 
     def _said(self, frames: Tensor, noise: Tensor) -> Tensor:
-        """Of the shape of frames `(B, S, F, cells)`."""
+        """Rows of tokens `(B, S, F, cells)` to what they say, `(B, S, F, n cells)`."""
         rows, count = frames.shape[1:3]
         near = self.neighbours
         around = F.pad(frames, (0, 0, near, near)).unfold(2, 1 + 2 * near, 1)
@@ -129,11 +155,21 @@ class SpectralTransformer(Backbone):
         time = self.modulation(self.time(noise))[:, None].chunk(6, 2)
         for layer in self.layers:
             x = layer(x, time, turns)
-        said = self.head(self.norm(x)).unflatten(1, (rows, count))
-        if not self.gated:
-            return said
-        own, share = said.chunk(2, 3)
-        return own + share * frames
+        return self.head(self.norm(x)).unflatten(1, (rows, count))
+
+
+def standing_out(frames: Tensor, noise: Tensor) -> Tensor:
+    r"""How much frequencies stand out of noise: :math:`w = p^2 / (p^2 + (3 n)^2)` in [0, 1].
+
+    Args:
+        frames: `(B, S, F, block)`; `p` is their power, averaged over those around each.
+        noise: n, its variance, such as `(B, 1, 1, 1)`.
+
+    Returns:
+        Of the shape of frames; of noise alone about 0.1.
+    """
+    power = F.avg_pool2d(frames**2, 3, stride=1, padding=1, count_include_pad=False)
+    return power**2 / (power**2 + (3 * noise) ** 2 + torch.finfo(power.dtype).tiny)
 
 
 class _Layer(nn.Module):
