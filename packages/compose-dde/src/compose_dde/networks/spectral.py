@@ -36,11 +36,12 @@ class SpectralTransformer(Backbone):
     between its tones. If `gated`, what is said of a frequency is therefore
 
     .. math::
-        F_k = o_k + \sqrt{1 + \sigma_d^2 / \sigma^2} \, (s_k + r_k w_k) \, x_k, \qquad
-        w_k = \frac{p_k^2}{p_k^2 + (3 \sigma^2)^2}
+        F_k = o_k + s_k x_k + r_k \frac{n_k}{\sigma} \sqrt{\sigma^2 + \sigma_d^2}, \qquad
+        n_k = \frac{(3 \sigma^2)^2}{p_k^2 + (3 \sigma^2)^2} x_k
 
-    with `o`, `s`, `r` out of the token and `w` near 1 where the power `p` around a frequency
-    stands out of the noise, as in Wiener's filter: at low levels `D = (1 + s + r w) x`.
+    with `o`, `s` and `r` out of the token: `n` is what does not stand out of the noise by the
+    power `p` around it, as in Wiener's filter. At low levels :math:`D = x + r n`, where tones are
+    not touched, however far above the noise they are.
 
     Args:
         channels_in: Stems S.
@@ -128,9 +129,9 @@ class SpectralTransformer(Backbone):
         out = self._apart(own, frames.shape[1])
         if shares:
             level = (4 * noise.to(x.dtype)).exp()[:, None, None, None] ** 2 / self.sigma_data**2
-            share, kept = (self._apart(one, frames.shape[1]) for one in shares)
-            tones = standing_out(frames, level / (1 + level))
-            out = out + (1 + 1 / level).sqrt() * (share + kept * tones) * frames
+            share, taken = (self._apart(one, frames.shape[1]) for one in shares)
+            lost = 1 - standing_out(frames, level / (1 + level))
+            out = out + (share + taken * (1 + 1 / level).sqrt() * lost) * frames
         return unlapped(out)
 
     def _merged(self, frames: Tensor) -> Tensor:
