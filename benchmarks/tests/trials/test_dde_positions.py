@@ -109,6 +109,38 @@ def test_a_record_holds_every_cell_and_can_be_read_again(model, tmp_path, short)
     assert all(0 <= one.metric("accuracy").value <= 1 for one in record.entries)
 
 
+def test_cells_are_measured_once_and_processes_share_them(model, tmp_path, short):
+    calls = []
+
+    def measure(sitting, method, count):
+        calls.append((method, count))
+        return dde_positions.measure(sitting, method, count)
+
+    measure.__module__ = dde_positions.__name__
+    counted, sitting = replace(short, measure=measure), Sitting(model=model, n=2)
+    first = sit(counted, sitting, command="x", methods=["rrr"], out=tmp_path)
+    whole = sit(counted, sitting, command="x", methods=["rrr", "dde"], out=tmp_path)
+    assert calls == [("rrr", 1), ("rrr", 3), ("dde", 1), ("dde", 3)]
+    assert whole.entries[:2] == first.entries
+    assert (
+        sit(counted, sitting, command="x", methods=["dde"], out=tmp_path).entries
+        == (whole.entries[2:])
+    )
+    assert len(calls) == 4
+    sit(counted, replace(sitting, n=3), command="x", methods=["rrr"], out=tmp_path)
+    sit(replace(counted, version=2), sitting, command="x", methods=["rrr"], out=tmp_path)
+    assert len(calls) == 8
+
+
+def test_a_broken_cell_is_named(model, tmp_path, short):
+    sit(short, Sitting(model=model, n=2), command="x", methods=["rrr"], out=tmp_path)
+    (cell,) = tmp_path.glob("trials/*/rrr-3.json")
+    cell.write_text("{")
+    with pytest.raises(ComposeError, match="no record of a cell") as caught:
+        sit(short, Sitting(model=model, n=2), command="x", methods=["rrr"], out=tmp_path)
+    assert str(cell) in str(caught.value)
+
+
 def test_at_the_command_line(model, tmp_path, capsys, short):
     results = tmp_path / "results"
     told = ["bench", "trial", "dde-positions", "--model", model, "--num", "2", "--quiet"]

@@ -62,6 +62,7 @@ def run(args: argparse.Namespace) -> int:
         command=_command(args, sitting.device),
         methods=args.method or (),
         quick=bool(args.quick),
+        out=args.out,
         progress=(lambda _: None) if args.quiet else note,
     )
     note(f"{trial.name}: {sit.write(record, args.out)}")

@@ -178,4 +178,5 @@ TRIAL = Trial(
     model="dde-maps-tiny",
     n=256,
     quick=4,
+    judges=("clip-tiny",),
 )

@@ -129,4 +129,5 @@ TRIAL = Trial(
     model="dde-music-tiny",
     n=32,
     quick=2,
+    judges=(EARS,),
 )

@@ -59,6 +59,7 @@ class Trial:
         model: What is tried by default.
         n: Samples of a full trial.
         quick: Samples of a quick one.
+        judges: Other models of the zoo that numbers depend on.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Trial:
     model: str
     n: int
     quick: int = 2
+    judges: Sequence[str] = ()
 
 
 class _Part(BaseModel):
