@@ -33,6 +33,7 @@ MODELS = (
     "cnc-tiny",
     "t2i-adapter-tiny",
     "gligen-tiny",
+    "ears-tiny",
     *PLANS,
 )
 """Those that are shipped."""
