@@ -17,7 +17,7 @@ from compose_dde.networks import (
 )
 from compose_dde.networks.mapunet import MAPS
 from compose_dde.networks.unet1d import MSDM
-from compose_dde.networks.unet2d import CLEVR
+from compose_dde.networks.unet2d import CLEVR, _bump
 from compose_dde.precondition import Precondition
 
 SIZES = {
@@ -141,8 +141,9 @@ def test_a_network_gets_unit_variance_and_its_own_noise_level(draw):
     torch.testing.assert_close(there.x0, net(noisy, ratio, Encoded()).x0, rtol=1e-4, atol=1e-5)
 
 
-def test_absent_conditions_are_heard_as_such(draw):
-    net = PositionUNet(3, 8, (1, 2), 1, (2,), 8).requires_grad_(False)
+@pytest.mark.parametrize("place", ["linear", "fourier", "mark"])
+def test_absent_conditions_are_heard_as_such(draw, place):
+    net = PositionUNet(3, 8, (1, 2), 1, (2,), 8, place).requires_grad_(False)
     torch.nn.init.normal_(net.out[2].weight, generator=torch.Generator().manual_seed(0))
     for module in net.modules():
         if isinstance(module, torch.nn.Conv2d) and not module.weight.any():
@@ -153,6 +154,21 @@ def test_absent_conditions_are_heard_as_such(draw):
     none = net(x, noise, Encoded())
     torch.testing.assert_close(both[1], none[1])
     assert not torch.allclose(both[0], none[0])
+
+
+def test_a_mark_lies_where_the_position_is():
+    """On a wide picture too, and between cells; its moments are those of the bump."""
+    where = torch.tensor([[0.25, 0.5], [0.5, 0.4], [-1.0, 0.5]])
+    bump = _bump(torch.zeros(3, 3, 48, 96), Encoded(position=where))[:, 0]
+    assert not bump[2].any()
+    rows, cols = ((torch.arange(n) + 0.5) / n for n in (48, 96))
+    for one, (u, v) in zip(bump[:2], where[:2].tolist(), strict=True):
+        share = one / one.sum()
+        assert float((share.sum(0) * cols).sum()) == pytest.approx(u, abs=1e-3)
+        assert float((share.sum(1) * rows).sum()) == pytest.approx(v, abs=1e-3)
+        spread = float((share.sum(0) * (cols - u) ** 2).sum()) ** 0.5
+        assert spread == pytest.approx(1 / 16, rel=0.01)
+    assert not _bump(torch.zeros(1, 3, 8, 8), Encoded()).any()
 
 
 def test_wrong_sizes_are_explained(draw):

@@ -31,6 +31,7 @@ BASE = {
     "blocks": 1,
     "attentions": (4,),
     "head_dim": 20,
+    "place": "mark",
 }
 COORDINATOR = CoordinatorConfig(
     channels=3,
@@ -45,7 +46,7 @@ COORDINATOR = CoordinatorConfig(
 )
 
 BASE_CONFIG = TrainConfig(
-    steps=4_000,
+    steps=2_400,
     batch_size=32,
     lr=1e-3,
     seed=SEED,
@@ -53,8 +54,8 @@ BASE_CONFIG = TrainConfig(
     ema=0.999,
     precision="bf16",
     channels_last=True,
-    checkpoint_every=500,
-    validate_every=1_000,
+    checkpoint_every=300,
+    validate_every=600,
 )
 COORDINATOR_CONFIG = TrainConfig(
     steps=2_000,

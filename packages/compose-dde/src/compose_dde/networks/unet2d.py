@@ -22,9 +22,13 @@ from compose_dde.networks.edm import Backbone
 
 __all__ = ["CLEVR", "Place", "PositionUNet"]
 
-Place = Literal["linear", "fourier"]
-"""How a position is read: by a matrix (published weights), or by Gaussian Fourier features (the
-paper)."""
+Place = Literal["linear", "fourier", "mark"]
+"""How a position is read: by a matrix (published weights), by Gaussian Fourier features (the
+paper), or as a bump in a channel beside the colours, for networks that are too small to find the
+place that numbers name."""
+
+_MARK = 1 / 16
+"""Standard deviation of the bump, as a share of the picture's width."""
 
 CLEVR: dict[str, Any] = {
     "channels_in": 3,
@@ -85,12 +89,13 @@ class PositionUNet(Backbone):
         if place == "fourier":
             self.fourier = nn.Parameter(torch.randn(channels), requires_grad=False)
             self.label_emb = nn.Linear(4 * channels, told)
-        else:
+        elif place == "linear":
             self.label_emb = nn.Linear(2, told)
         self.null_emb = nn.Embedding(1, told)
 
         width = channels * multipliers[0]
-        self.input_blocks = nn.ModuleList([_Steps(nn.Conv2d(channels_in, width, 3, padding=1))])
+        first = nn.Conv2d(channels_in + (place == "mark"), width, 3, padding=1)
+        self.input_blocks = nn.ModuleList([_Steps(first)])
         across = [width]
         for level, multiplier in enumerate(multipliers):
             for _ in range(blocks):
@@ -134,6 +139,8 @@ class PositionUNet(Backbone):
     def forward(self, x: Tensor, noise: Tensor, encoded: Encoded) -> Tensor:
         """See `Backbone`."""
         told = self.time_embed(self._waves(noise)) + self._place(x, encoded)
+        if self._settings["place"] == "mark":
+            x = torch.cat([x, _bump(x, encoded)], 1)
         kept: list[Tensor] = []
         for block in self.input_blocks:
             x = block(x, told)
@@ -156,11 +163,27 @@ class PositionUNet(Backbone):
         if "position" not in encoded:
             return none.expand(x.shape[0], -1)
         where = encoded["position"].to(x.dtype)
+        absent = where.amin(1, keepdim=True) < 0
+        if self._settings["place"] == "mark":
+            return absent * none
         read = where
         if self._settings["place"] == "fourier":
             by = 2 * math.pi * where[:, :, None] * self.fourier
             read = torch.cat([by.sin(), by.cos()], 2).flatten(1)
-        return torch.where(where.amin(1, keepdim=True) < 0, none, self.label_emb(read))
+        return torch.where(absent, none, self.label_emb(read))
+
+
+def _bump(x: Tensor, encoded: Encoded) -> Tensor:
+    """A channel `(B, 1, H, W)` that is 1 at the position, and 0 everywhere if there is none."""
+    height, width = x.shape[2:]
+    if "position" not in encoded:
+        return x.new_zeros(x.shape[0], 1, height, width)
+    where = encoded["position"].to(x.dtype)
+    rows, cols = ((torch.arange(n, device=x.device) + 0.5).to(x) / width for n in (height, width))
+    gap_x, gap_y = cols - where[:, :1], rows - where[:, 1:] * (height / width)
+    squares = gap_y[:, :, None] ** 2 + gap_x[:, None, :] ** 2
+    there = (where.amin(1) >= 0)[:, None, None]
+    return (there * (-squares / (2 * _MARK**2)).exp())[:, None]
 
 
 class _Steps(nn.Sequential):
