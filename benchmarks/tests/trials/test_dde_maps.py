@@ -68,6 +68,25 @@ def test_quarters_of_different_pictures_do_not_agree():
     assert float(two.compute().value) < float(one.compute().value) - 0.2
 
 
+def test_what_shows_no_weather_does_not_agree_on_one():
+    """Grey and noise are not better than quarters that each have a weather of their own."""
+    told = lands(64, 8)
+    own = renders(8, 64)
+    for i, one in enumerate(own):
+        for k, (y, x) in enumerate([(0, 0), (0, 32), (32, 0), (32, 32)]):
+            weather = draw(HELD_OUT + 100 + 4 * i + k, (64, 64))[1]
+            other = satellite(draw(HELD_OUT + i, (64, 64))[0], weather) * 2 - 1
+            one[:, y : y + 32, x : x + 32] = other[:, y : y + 32, x : x + 32]
+    noise = torch.rand(own.shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    found = []
+    for pictures in (own, torch.zeros_like(own), noise):
+        metric = OneWeather()
+        metric.update(pictures, told.classes)
+        found.append(float(metric.compute().value))
+    assert max(found) < 0.35
+    assert found[2] < 0.05
+
+
 def test_more_samples_change_no_earlier_ones():
     assert torch.equal(lands(48, 3).charts[:2], lands(48, 2).charts)
 
@@ -82,6 +101,7 @@ def test_an_untrained_coordinator_is_multidiffusion_and_swap_is_not(model):
     assert made["dde"].shape == (2, 3, 48, 48)
     torch.testing.assert_close(made["dde"], made["multidiffusion"], atol=1e-4, rtol=0)
     assert not torch.allclose(made["swap"], made["dde"], atol=1e-3)
+    torch.testing.assert_close(made["real"], renders(2, 48))
 
 
 @pytest.mark.slow

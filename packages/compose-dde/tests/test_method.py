@@ -6,7 +6,7 @@ import soundfile
 import torch
 from PIL import Image
 
-from compose_core.errors import SceneError, UsageError
+from compose_core.errors import ComposeError, SceneError, UsageError
 from compose_core.run import load_record, remake, run_scene
 from compose_core.scene import build, load_scene
 
@@ -176,6 +176,131 @@ def test_words_alone_are_drawn_in_windows(tmp_path):
     with torch.no_grad():
         expected = Consensus(part, views)(x_t, level).x0
         assert torch.equal(plan.denoiser(x_t, level).x0, expected)
+
+
+def test_stems_carry_the_record_and_make_the_whole_again(folders, tmp_path):
+    (path,) = made(scene_of(tmp_path, MUSIC), folders["music"], tmp_path)
+    bass = path.with_suffix(".bass.flac")
+    record = load_record(bass)
+    assert record == load_record(path)
+    ((again, same),) = remake(record, bass, out=tmp_path / "again")
+    assert same is None and again.read_bytes() == path.read_bytes()
+    soundfile.write(tmp_path / "plain.flac", np.zeros(8), 16)
+    with pytest.raises(SceneError, match="carries no scene"):
+        load_record(tmp_path / "plain.flac")
+
+
+def test_stems_never_take_the_place_of_what_the_scene_hears(folders, tmp_path):
+    heard = tmp_path / "song.bass.flac"
+    soundfile.write(heard, 0.1 * np.random.default_rng(0).standard_normal(40), 16)
+    before = heard.read_bytes()
+    text = MUSIC + '[[layers]]\nname = "bass"\nsound = "song.bass.flac"\n'
+    with pytest.raises(UsageError, match=r"song\.bass\.flac"):
+        made(scene_of(tmp_path, text), folders["music"], tmp_path, name="song")
+    assert heard.read_bytes() == before
+    assert [path.name for path in tmp_path.glob("song.*")] == ["song.bass.flac"]
+
+
+WORDS = {
+    "music": (
+        {"duration": 5.0, "negative": "n"},
+        {"name": "bass", "prompt": "x", "weight": 0.5},
+        {"negative"},
+    ),
+    "positions": (
+        {"canvas": [8, 8], "wrap": True},
+        {"name": "a", "point": [0.5, 0.5], "prompt": "x", "weight": 0.0},
+        {"wrap", "prompt", "weight"},
+    ),
+    "words": (
+        {"canvas": [8, 8], "wrap": True, "negative": "n"},
+        {"name": "a", "prompt": "x", "weight": 0.5},
+        {"prompt", "weight"},
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", WORDS)
+def test_what_a_kind_of_scene_does_not_use_is_said(kind):
+    from compose_core.run.execute import check_method
+
+    scene, layer, unused = WORDS[kind]
+    asked = build({"version": 1, "prompt": "a", **scene, "layers": [layer]})
+    said = check_method(asked, "dde")
+    assert {line.split("`")[1] for line in said} == unused
+    with pytest.raises(SceneError, match="does not use all"):
+        check_method(asked, "dde", strict=True)
+
+
+def test_layers_that_are_no_stem_and_guidance_of_music_are_named(folders, tmp_path):
+    text = MUSIC + '[[layers]]\nname = "drmus"\nprompt = "drums"\n'
+    told = []
+    made(scene_of(tmp_path, text), folders["music"], tmp_path, warn=told.append, guidance=3.0)
+    assert any("'drmus' changes nothing" in line and "bass, drums" in line for line in told)
+    assert any("guidance changes nothing" in line for line in told)
+    with pytest.raises(SceneError, match="drmus"):
+        made(scene_of(tmp_path, text), folders["music"], tmp_path, strict=True)
+
+
+@pytest.mark.filterwarnings("error")
+def test_what_is_odd_about_a_given_sound_is_reported_with_its_file(folders, tmp_path):
+    soundfile.write(tmp_path / "before.wav", np.zeros((40, 2)), 16, "FLOAT")
+    text = MUSIC + '[[layers]]\nname = "beginning"\nsound = "before.wav"\n'
+    told = []
+    made(scene_of(tmp_path, text), folders["music"], tmp_path, warn=told.append)
+    assert any("'before.wav' of layer 'beginning' is silent" in line for line in told)
+    with pytest.raises(SceneError, match="silent"):
+        made(scene_of(tmp_path, text), folders["music"], tmp_path, strict=True)
+    soundfile.write(tmp_path / "before.wav", np.full((40, 2), np.nan), 16, "FLOAT")
+    with pytest.raises(ComposeError, match=r"before\.wav.*no numbers"):
+        made(scene_of(tmp_path, text), folders["music"], tmp_path)
+
+
+def test_a_stream_needs_no_options_and_says_what_made_it(folders, tmp_path, monkeypatch):
+    from compose_core.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    assert main(["dde", "stream", "6", "--model", str(folders["music"])]) == 0
+    with soundfile.SoundFile(tmp_path / "stream.flac") as file:
+        about = json.loads(file.comment)
+        assert file.frames == 6 * 16
+    assert about["seed"] == 0 and about["steps"] == 3 and about["coordinator"] == "local"
+    assert len(about["weights"]) == 64
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ["nan"],
+        ["-5"],
+        ["5", "--steps", "0"],
+        ["5", "--seed", "99999999999999999999"],
+        ["5", "--device", "nowhere"],
+        ["5", "--coordinator", "nobody"],
+    ],
+)
+def test_bad_input_leaves_what_is_there(wrong, folders, tmp_path, capsys):
+    from compose_core.cli import main
+
+    out = tmp_path / "kept.flac"
+    out.write_bytes(b"mine")
+    command = ["dde", "stream", *wrong, "--model", str(folders["music"]), "--out", str(out)]
+    assert main(command) != 0
+    assert "fault of the program" not in capsys.readouterr().err
+    assert out.read_bytes() == b"mine"
+
+
+def test_an_interrupt_in_the_first_block_leaves_nothing(folders, tmp_path, monkeypatch):
+    from compose_core.cli import main
+    from compose_dde import MusicPipeline
+
+    def stopped(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(MusicPipeline, "run", stopped)
+    out = tmp_path / "x.flac"
+    assert main(["dde", "stream", "5", "--model", str(folders["music"]), "--out", str(out)]) != 0
+    assert not out.exists()
 
 
 def test_the_command_writes_as_it_goes(folders, tmp_path, capsys):

@@ -253,3 +253,64 @@ def test_untrained_coordinators_are_the_average(folders):
     fresh = Expansion(**{**vars(expansion), "coordinators": {"new": Transformer(config)}})
     one = MusicPipeline(fresh)(6.0, generator=seed()).stems
     assert torch.equal(one, plain(6.0, generator=seed()).stems)
+
+
+def test_holes_numbers_and_stems_that_make_no_sense(folders, draw):
+    pipe = MusicPipeline.from_pretrained(folders["music"])
+    sound, dice = draw(2, 64), torch.Generator().manual_seed(0)
+    for hole in ((float("nan"), 2.0), (0.0, float("inf")), (1.0,), (3.0, 1.0)):
+        with pytest.raises(UsageError, match="does not lie in the sound"):
+            pipe.infill(sound, hole, generator=dice)
+    with pytest.raises(UsageError, match="no stem"):
+        pipe.infill(sound, (1.0, 2.0), generator=dice, stems=())
+    with pytest.raises(UsageError, match="nothing is asked for"):
+        pipe(5.0, generator=dice, num=0)
+    with pytest.raises(UsageError, match="two windows"):
+        pipe.stream(5.0, generator=dice, windows=0)
+    with pytest.raises(UsageError, match="duration"):
+        pipe.stream(float("nan"), generator=dice)
+    with pytest.raises(ShapeError, match="is no tensor"):
+        pipe(5.0, generator=dice, before=sound.numpy())
+
+
+@pytest.mark.parametrize("places", [[(0.1, 0.5, 0.2)], [0.1, 0.5], (0.1, 0.5), [("a", "b")]])
+def test_places_are_pairs(places, folders):
+    pipe = PositionsPipeline.from_pretrained(folders["positions"])
+    with pytest.raises(UsageError, match="pairs of numbers"):
+        pipe(places, generator=torch.Generator())
+
+
+def test_places_may_be_a_tensor(folders):
+    pipe = PositionsPipeline.from_pretrained(folders["positions"])
+    given = [(0.25, 0.5), (0.75, 0.5)]
+    one, two = (
+        pipe(places, generator=torch.Generator().manual_seed(0))
+        for places in (given, torch.tensor(given))
+    )
+    torch.testing.assert_close(one, two)
+
+
+def test_a_map_model_that_knows_no_empty_map_is_not_guided(folders, draw):
+    pipe = MapsPipeline.from_pretrained(folders["maps"], w=2.0)
+    chart = draw(3, 12, 12).clamp(-1, 1)
+    with pytest.raises(UsageError, match="no guidance"):
+        pipe(chart, generator=torch.Generator())
+    pipe.expansion.facts["unconditional"] = True
+    try:
+        assert pipe(chart, generator=torch.Generator().manual_seed(0)).isfinite().all()
+    finally:
+        del pipe.expansion.facts["unconditional"]
+
+
+def test_a_broken_map_says_how(folders, draw):
+    pipe = MapsPipeline.from_pretrained(folders["maps"])
+    chart = draw(3, 12, 12).clamp(-1, 1)
+    chart[0, 0, :2] = float("nan")
+    with pytest.raises(ShapeError, match="2 values that are no numbers"):
+        pipe(chart, generator=torch.Generator())
+
+
+def test_no_option_is_the_folders_own(folders):
+    pipe = MusicPipeline.from_pretrained(folders["music"], steps=None, w=None, churn=None)
+    assert pipe.walk == pipe.expansion.walk
+    assert MusicPipeline.from_pretrained(folders["music"], steps=2, w=None).walk.steps == 2

@@ -35,10 +35,17 @@ _REFERENCE_FROM = HELD_OUT + 500_000
 _SIDE = 2
 """Parts along each side of a picture that are read apart."""
 
+_STRANGE = 0.2
+"""Misfit to the best season beyond which colours are of none."""
+
+_SHADED = 0.1
+"""Contrast below which nothing is lit from a side."""
+
 METHODS = {
     "dde": "a trained coordinator, taught on sides of 48 (DDE)",
     "multidiffusion": "parts averaged where they overlap (MultiDiffusion)",
     "swap": "parts that take turns where they overlap (as SaFa)",
+    "real": "renders of the same maps: what can be reached",
 }
 
 
@@ -88,8 +95,9 @@ class Fidelity(PerSample):
 class OneWeather(PerSample):
     """How far the four quarters of a picture agree on season and light, read without a network.
 
-    The share of quarters in the commonest season, times that of those lit from the commonest side
-    among the ones that tell.
+    The share of quarters in the commonest season, times the share lit from the commonest side
+    among those with something tall on their map. A quarter in the colours of no season, or whose
+    tall things throw no shadow, agrees with none.
     """
 
     id = "one-weather"
@@ -112,12 +120,16 @@ def _agreement(picture: Tensor, classes: Tensor) -> float:
         for y in range(_SIDE)
         for x in range(_SIDE)
     ]
-    lights = [one.light for one in readings if one.light is not None]
-    return _commonest([one.season for one in readings]) * _commonest(lights)
+    seasons = [one.season if one.misfit <= _STRANGE else None for one in readings]
+    tall = [one for one in readings if one.light is not None]
+    lights = [one.light if one.contrast >= _SHADED else None for one in tall]
+    return _commonest(seasons) * (_commonest(lights) if lights else 1.0)
 
 
 def _commonest(found: Sequence[object]) -> float:
-    return max(Counter(found).values()) / len(found) if found else 1.0
+    """The share of the commonest; None is none."""
+    told = Counter(one for one in found if one is not None)
+    return max(told.values(), default=0) / len(found)
 
 
 @lru_cache(maxsize=1)
@@ -150,6 +162,12 @@ def _made(
 ) -> Iterator[tuple[int, Tensor]]:
     window, stride = pipe.expansion.window[0], pipe.stride[0]
     side = told.charts.shape[-1]
+    if method == "real":
+        for start in range(0, sitting.n, sitting.micro_batch):
+            numbers = range(start, min(start + sitting.micro_batch, sitting.n))
+            made = [satellite(*draw(HELD_OUT + i, (side, side))) for i in numbers]
+            yield start, torch.stack(made) * 2 - 1
+        return
     trust = swap(Domain.grid((side, side), window, stride)) if method == "swap" else "mean"
     coordinator = pipe.coordinator if method == "dde" else None
     for start in range(0, sitting.n, sitting.micro_batch):

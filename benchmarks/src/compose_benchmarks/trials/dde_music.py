@@ -35,6 +35,8 @@ APART = ("concat", "rnn")
 PART = 4.0
 """Seconds of the parts whose structure is compared: five windows hold four of them."""
 
+_REFERENCE_FROM, _REAL_FROM = cache.HELD_OUT + 1_000, cache.HELD_OUT + 5_000
+
 METHODS = {
     "dde": "a trained coordinator that hears its neighbours and summaries of all others (DDE)",
     "dde-full": "a trained coordinator in which all windows hear all others (DDE)",
@@ -42,6 +44,7 @@ METHODS = {
     "concat": "windows end to end that know nothing of each other",
     "rnn-overlap": "a recurrent network over windows that overlap",
     "rnn": "a recurrent network over windows end to end",
+    "real": "other songs of the world: what can be reached",
 }
 
 
@@ -54,8 +57,7 @@ def _loaded(model: str, device: str) -> tuple[MusicPipeline, Ears]:
 @lru_cache(maxsize=1)
 def _songs(rate: int, frames: int, n: int) -> Tensor:
     """(N, T) mixtures of held-out songs, as long as what is made."""
-    first = cache.HELD_OUT + 1_000
-    return torch.stack([cache.stretch(first + i, rate, frames).sum(0) for i in range(n)])
+    return torch.stack([cache.stretch(_REFERENCE_FROM + i, rate, frames).sum(0) for i in range(n)])
 
 
 def measure(sitting: Sitting, method: str, windows: int) -> Sequence[Result]:
@@ -82,11 +84,13 @@ def measure(sitting: Sitting, method: str, windows: int) -> Sequence[Result]:
 
 
 def _borders(pipe: MusicPipeline, method: str, frames: int) -> list[int]:
-    """Where windows begin, but for the first."""
+    """Where a window begins or ends, but for the two ends of the sound."""
+    window = pipe.window
     if method in APART:
-        return list(range(pipe.window, frames, pipe.window))
+        return list(range(window, frames, window))
     step = pipe.expansion.stride[0]
-    return list(range(step, frames - pipe.window + 1, step))
+    starts = range(0, frames - window + 1, step)
+    return sorted({*starts, *(start + window for start in starts)} - {0, frames})
 
 
 @torch.no_grad()
@@ -94,6 +98,15 @@ def _made(
     pipe: MusicPipeline, sitting: Sitting, method: str, frames: int
 ) -> Iterator[tuple[int, Tensor]]:
     """Stems (B, S, frames), at the loudness of songs."""
+    groups = [
+        range(start, min(start + sitting.micro_batch, sitting.n))
+        for start in range(0, sitting.n, sitting.micro_batch)
+    ]
+    if method == "real":
+        for some in groups:
+            made = [cache.stretch(_REAL_FROM + i, pipe.sample_rate, frames) for i in some]
+            yield some[0], torch.stack(made)
+        return
     maker = MusicPipeline(
         pipe.expansion,
         coordinator=COORDINATORS.get(method, "none"),
@@ -105,11 +118,10 @@ def _made(
     size = -(-frames // window) * window if method in APART else frames
     alone = method == "concat"
     denoiser = concat(pipe.expansion.base, size, window) if alone else maker.denoiser(size)
-    for start in range(0, sitting.n, sitting.micro_batch):
-        count = min(sitting.micro_batch, sitting.n - start)
-        dice = [torch.Generator().manual_seed(start + i) for i in range(count)]
-        made = maker.run(denoiser, (count, pipe.expansion.channels, size), dice)
-        yield start, made[:, :, :frames] / pipe.gain
+    for some in groups:
+        dice = [torch.Generator().manual_seed(i) for i in some]
+        made = maker.run(denoiser, (len(some), pipe.expansion.channels, size), dice)
+        yield some[0], made[:, :, :frames] / pipe.gain
 
 
 TRIAL = Trial(
@@ -118,7 +130,7 @@ TRIAL = Trial(
     protocol=(
         "The same noise for all methods. The Fréchet distance is that of mixtures, to as many "
         "held-out songs of the same length, through ears-tiny; seam-audibility is how much more "
-        "the spectrum changes where windows begin than elsewhere; structure tells how far "
+        "the spectrum changes where windows begin or end than elsewhere; structure tells how far "
         "parts of four seconds, more than a window apart, agree in key, tempo and pitch classes, "
         "and whether chords come back. Structure and seams are heard without a network."
     ),

@@ -89,9 +89,9 @@ def asked(count: int, n: int) -> Tensor:
 def _loaded(model: str, device: str) -> tuple[PositionsPipeline, Kept]:
     folder = zoo.resolve(model)
     pipe = PositionsPipeline.from_pretrained(model, device=device)
+    classifier = Classifier.load(folder)
     digest = remembered_digest(folder / "classifier.safetensors")
-    source = Source("tiny-v1", digest, False)
-    return pipe, Kept(Classifier.load(folder), source)
+    return pipe, Kept(classifier, Source("tiny-v1", digest, False))
 
 
 def measure(sitting: Sitting, method: str, count: int) -> Sequence[Result]:

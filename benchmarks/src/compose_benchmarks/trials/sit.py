@@ -49,7 +49,7 @@ def sit(
         progress: Hears of each cell of the table before it is made.
 
     Raises:
-        UsageError: A method is unknown, or there are no samples.
+        UsageError: A method is unknown, there are no samples, or batches of none.
         ComposeError: A cell cannot be read or written.
     """
     names = list(methods) or list(trial.methods)
@@ -59,6 +59,12 @@ def sit(
         )
     if sitting.n < 2:
         raise UsageError("a trial needs samples", got=sitting.n, expected="2 or more")
+    if min(sitting.micro_batch, sitting.max_batch) < 1:
+        raise UsageError(
+            "the batches make no sense",
+            got=f"{sitting.micro_batch} samples, {sitting.max_batch} rows",
+            expected="1 or more",
+        )
     digest = sources_of(trial.measure.__module__)
     folder, weights = locate_model(sitting.model)
     hardware, env = facts.hardware(sitting.device), facts.environment()

@@ -114,6 +114,10 @@ class Maker(Protocol):
         """
         ...
 
+    def beside(self) -> Sequence[str]:
+        """Names of the files that `encode` puts beside the one asked for; after `load`."""
+        ...
+
     def usual(self) -> tuple[int, float]:
         """Steps and guidance of the loaded model unless others are asked for."""
         ...
@@ -162,6 +166,11 @@ class Method(ABC):
         Records name them with their hashes, as they name the model.
         """
         return ()
+
+    @classmethod
+    def accepted(cls, scene: Scene) -> frozenset[str]:
+        """Of `accepts`, what it uses of this scene; for methods that make several kinds."""
+        return cls.accepts
 
     @classmethod
     def maker(cls, scene: Scene) -> Maker | None:

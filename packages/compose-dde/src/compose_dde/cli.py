@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import json
+from itertools import chain
 from pathlib import Path
 
 from compose_core.cli import note, say
@@ -20,7 +22,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--coordinator", metavar="NAME", help="see `compose dde show` (default: the first)")
     add("--seed", type=int, default=0, metavar="N", help="default: 0")
     add("--steps", type=int, metavar="N", help="sampler steps (default: the model's)")
-    add("--device", default="cpu", metavar="D", help="cpu, cuda, ... (default: cpu)")
+    add("--device", metavar="D", help="cpu, cuda, ... (default: a GPU if there is one)")
     add("--out", type=Path, default=Path("stream.flac"), metavar="FILE", help=".flac or .wav")
     add("--stems", action="store_true", help="one channel for each stem, instead of the mix")
     text = "say what a folder of a base model and its coordinators holds"
@@ -37,20 +39,39 @@ def run(args: argparse.Namespace) -> int:
 def _stream(args: argparse.Namespace) -> int:
     import torch
 
+    from compose_core.run import execute, limits
+    from compose_core.run.files import check_writable
+    from compose_core.run.record import MAX_BATCH
     from compose_dde.audio import Recorder
     from compose_dde.pipeline import MusicPipeline
 
+    execute.check_settings(args.seed, 1 if args.steps is None else args.steps, 1.0, 1, MAX_BATCH)
+    device = limits.check_device(args.device)
+    folder, weights = execute.locate_model(args.model)
     pipe = MusicPipeline.from_pretrained(
-        args.model, device=args.device, coordinator=args.coordinator, steps=args.steps
+        folder, device=device, coordinator=args.coordinator, steps=args.steps
     )
-    channels = len(pipe.names) if args.stems else 1
+    rate, channels = pipe.sample_rate, len(pipe.names) if args.stems else 1
+    made = {
+        "duration": args.duration,
+        "seed": args.seed,
+        "steps": pipe.walk.steps,
+        "coordinator": pipe.name,
+        "model": execute.lasting(args.model),
+        "weights": weights,
+    }
+    tags = {"comment": json.dumps(made)}
+    Recorder.check(args.out, rate, channels, tags=tags)
+    check_writable(args.out.parent)
     generator = torch.Generator().manual_seed(args.seed)
+    pieces = pipe.stream(args.duration, generator=generator)
+    first = next(pieces)  # what is there already is replaced once there is something to write
     done = 0
-    with Recorder(args.out, pipe.sample_rate, channels) as file:
-        for piece in pipe.stream(args.duration, generator=generator):
+    with Recorder(args.out, rate, channels, tags=tags) as file:
+        for piece in chain([first], pieces):
             file.write(piece if args.stems else piece.sum(0, keepdim=True))
             done += piece.shape[1]
-            note(f"{done / pipe.sample_rate:.0f} of {args.duration:.0f} s")
+            note(f"{done / rate:.0f} of {args.duration:.0f} s")
     say(str(args.out))
     return 0
 

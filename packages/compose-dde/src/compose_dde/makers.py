@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, cast, final
@@ -15,9 +16,9 @@ from compose_core.conditions import LabelMap
 from compose_core.errors import SceneError
 from compose_core.evaluate import Local
 from compose_core.run.flac import with_comment
-from compose_core.run.record import CHUNK, Settings
+from compose_core.run.record import BESIDE, CHUNK, Settings
 from compose_core.scene import Scene
-from compose_dde.audio.checks import as_stems
+from compose_dde.audio.checks import as_stems, check_sound
 from compose_dde.audio.resampling import resample
 from compose_dde.folder import Expansion, Subject, load_expansion
 from compose_dde.pipeline.files import decode_sound, encode_sound, picture, png
@@ -50,6 +51,8 @@ class _Maker(ABC):
     """
 
     suffix: str = ".png"
+    accepts: ClassVar[frozenset[str]]
+    """Keys of the scene that it uses."""
     subject: ClassVar[Subject]
     usual_model: ClassVar[str]
     kind: ClassVar[type[DDEPipeline]]
@@ -82,6 +85,10 @@ class _Maker(ABC):
         assert self._expansion is not None, "load comes first"
         return self._expansion
 
+    def beside(self) -> Sequence[str]:
+        """None."""
+        return ()
+
     def usual(self) -> tuple[int, float]:
         """Steps and guidance of the folder; guidance as core counts it, `1 + w`."""
         return self.expansion.walk.steps, 1 + self.expansion.walk.w
@@ -89,7 +96,13 @@ class _Maker(ABC):
     def pipeline(self, settings: Settings, tick: Tick) -> Any:
         """The pipeline with these settings."""
         walk = replace(self.expansion.walk, steps=settings.steps, w=settings.guidance - 1)
-        return self.kind(self.expansion, walk=walk, evaluator=Local(settings.max_batch), tick=tick)
+        return self.kind(
+            self.expansion,
+            walk=walk,
+            evaluator=Local(settings.max_batch),
+            tick=tick,
+            warn=lambda _: None,  # what is given was looked at file by file
+        )
 
     @abstractmethod
     def make(self, settings: Settings, report: Report, tick: Tick) -> Any:
@@ -114,6 +127,7 @@ class MusicMaker(_Maker):
     """A duration: the mix, and beside it each stem. Layers named like stems set their loudness."""
 
     suffix = ".flac"
+    accepts = frozenset({"prompt", "weight", "duration", "sound", "wrap"})
     subject = "music"
     usual_model = "dde-music-tiny"
     kind = MusicPipeline
@@ -122,13 +136,17 @@ class MusicMaker(_Maker):
         """See `_Maker.fit`; sounds that are continued must have the stems of the model."""
         self._before()
 
+    def beside(self) -> Sequence[str]:
+        """The stems."""
+        return [f"{name}.flac" for name in self.expansion.facts["stems"]]
+
     def make(self, settings: Settings, report: Report, tick: Tick) -> Music:
         """Make one."""
         pipe = cast(MusicPipeline, self.pipeline(settings, tick))
         generator = [torch.Generator().manual_seed(settings.seed)]
         assert self.scene.duration is not None
         before, remarks = self._before()
-        for line in remarks:
+        for line in (*remarks, *self._unheard(settings)):
             report(line)
         made = pipe(self.scene.duration, generator=generator, loop=self.scene.wrap, before=before)
         gains = {layer.name: layer.weight for layer in self.scene.layers}
@@ -141,13 +159,30 @@ class MusicMaker(_Maker):
         return Music(stems[None], made.sample_rate, made.names)
 
     def encode(self, made: Any, record: str) -> tuple[bytes, Mapping[str, bytes]]:
-        """FLACs; that of the mix carries the record."""
+        """FLACs, which carry the record; stems say that they are beside it."""
         music = cast(Music, made)
         title, rate = self.scene.prompt, music.sample_rate
         mix = encode_sound(music.mix[0], rate, title=title)
-        named = zip(music.names, music.stems[0], strict=True)
-        stems = {f"{n}.flac": encode_sound(x, rate, title=f"{title}: {n}") for n, x in named}
+        stems = {
+            f"{name}.flac": encode_sound(one, rate, title=f"{title}: {name}")
+            for name, one in zip(music.names, music.stems[0], strict=True)
+        }
+        for file, data in stems.items():
+            marked = with_comment(data, BESIDE, json.dumps(file.removesuffix(".flac")))
+            stems[file] = with_comment(marked, CHUNK, record)
         return with_comment(mix, CHUNK, record), stems
+
+    def _unheard(self, settings: Settings) -> Iterator[str]:
+        """What was asked for and changes nothing."""
+        if settings.guidance != self.usual()[1]:
+            yield "music knows no conditions: guidance changes nothing"
+        names = list(self.expansion.facts["stems"])
+        for layer in self.scene.layers:
+            if layer.sound is None and layer.name not in names:
+                yield (
+                    f"the layer {layer.name!r} changes nothing: it has no sound and is none of "
+                    f"the stems ({', '.join(names)})"
+                )
 
     def _before(self) -> tuple[Tensor | None, list[str]]:
         """What is continued, `(S, T)`: one file of all stems, or one for each of some; remarks."""
@@ -161,6 +196,7 @@ class MusicMaker(_Maker):
         for name, file in given.items():
             what = f"the sound {file!r} of layer {name!r}"
             values, has = decode_sound(self.scene.assets[file], what)
+            remarks += check_sound(values, has, what=what).warnings
             if has != rate:
                 remarks.append(f"{what} was resampled from {has} to {rate} Hz")
                 values = resample(values, has, rate)
@@ -182,6 +218,7 @@ class MusicMaker(_Maker):
 class PositionMaker(_Maker):
     """Points: a picture with an object at each."""
 
+    accepts = frozenset({"point"})
     subject = "positions"
     usual_model = "dde-positions-tiny"
     kind = PositionsPipeline
@@ -207,6 +244,7 @@ class PositionMaker(_Maker):
 class MapMaker(_Maker):
     """A schematic map: a picture of it."""
 
+    accepts = frozenset({"map"})
     subject = "maps"
     usual_model = "dde-maps-tiny"
     kind = MapsPipeline

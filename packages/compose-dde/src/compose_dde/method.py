@@ -34,6 +34,14 @@ class DDEMethod(Method):
     )
 
     @classmethod
+    def accepted(cls, scene: Scene) -> frozenset[str]:
+        """See `Method.accepted`."""
+        from compose_dde.makers import maker_of
+
+        made = maker_of(scene)
+        return frozenset({"negative", "wrap"}) if made is None else made.accepts
+
+    @classmethod
     def maker(cls, scene: Scene) -> Maker | None:
         """See `Method.maker`."""
         from compose_dde.makers import maker_of

@@ -228,7 +228,7 @@ def check_method(scene: Scene, name: str, *, strict: bool = False) -> list[str]:
         SceneError: the scene lacks what the method needs; or warnings, if ``strict``.
     """
     kind = find(name)
-    return check(scene, kind.accepts, kind.needs, name, strict=strict)
+    return check(scene, kind.accepted(scene), kind.needs, name, strict=strict)
 
 
 def locate_model(model: str | os.PathLike[str]) -> tuple[Path, str]:

@@ -48,6 +48,8 @@ def run_made(
     chosen = maker.model() if model is None else model
     folder, weights = execute.locate_model(chosen)
     maker.load(folder, device)
+    stems = [goal.with_suffix(f".{name}") for goal in goals for name in maker.beside()]
+    execute.spare_inputs(scene, stems, trace=False)
     usual = maker.usual()
     settings = Settings(
         method=method,

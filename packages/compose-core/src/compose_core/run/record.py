@@ -181,7 +181,7 @@ def is_beside(path: str | Path) -> bool:
     """
     data = read_bytes(Path(path), "the picture", MAX_PICTURE)
     if data.startswith(flac.MARK):
-        return False
+        return flac.read_comment(data, BESIDE) is not None
     return BESIDE in open_picture(data, f"the picture {str(path)!r}").info
 
 
@@ -194,7 +194,14 @@ def load_record(path: str | Path) -> Record:
     data = read_bytes(Path(path), "the picture", MAX_PICTURE)
     if data.startswith(flac.MARK):
         text = flac.read_comment(data, CHUNK)
-        return parse_record(text or "", str(path))
+        if text is None:
+            raise SceneError(
+                "the sound carries no scene",
+                got=str(path),
+                expected=f"a FLAC file that `compose run` wrote, with a comment {CHUNK!r}",
+                remedy="give the scene file; a stream has none, only a note of how it was made",
+            )
+        return parse_record(text, str(path))
     text = open_picture(data, f"the picture {str(path)!r}").info.get(CHUNK)
     if not isinstance(text, str):
         raise SceneError(

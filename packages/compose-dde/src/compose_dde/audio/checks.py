@@ -64,7 +64,13 @@ def check_sound(
             remedy="divide integers by full scale",
         )
     if not bool(samples.isfinite().all()):
-        raise ShapeError(f"{what} holds values that are no numbers", got="NaN or infinity")
+        lost = int((~samples.isfinite()).sum())
+        raise ShapeError(
+            f"{what} holds values that are no numbers",
+            got=f"NaN or infinity, {lost} of {samples.numel()} samples",
+            expected="finite samples",
+            remedy="export it again, or replace them",
+        )
     if channels is not None and samples.shape[0] != channels:
         raise ShapeError(
             f"{what} has the wrong channels",

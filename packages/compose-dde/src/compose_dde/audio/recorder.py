@@ -56,17 +56,7 @@ class Recorder:
         import soundfile
 
         self.path = Path(path)
-        kind = _KINDS.get(self.path.suffix.lower())
-        most = 8 if kind == "FLAC" else 1024
-        wrong = sorted(set(tags or {}) - set(_TAGS))
-        if kind is None or depth not in _DEPTHS or not 1 <= channels <= most or wrong or rate < 1:
-            raise UsageError(
-                "a sound cannot be recorded so",
-                got=f"{self.path.name}, {channels} channels, {depth} bits, {rate} Hz, "
-                f"tags {sorted(tags or {})}",
-                expected=f".wav or .flac; 1 to {most} channels; 16 or 24 bits; "
-                f"tags among {', '.join(_TAGS)}",
-            )
+        kind = self.check(path, rate, channels, depth=depth, tags=tags)
         self.rate, self.channels, self.frames = rate, channels, 0
         self._bytes, self._flac = depth // 8, kind == "FLAC"
         try:
@@ -77,6 +67,33 @@ class Recorder:
                 setattr(self._file, name, text)
         except (RuntimeError, TypeError, OSError) as error:
             raise ComposeError("a sound cannot be written", got=f"{path}: {error}") from error
+
+    @staticmethod
+    def check(
+        path: str | Path,
+        rate: int,
+        channels: int,
+        *,
+        depth: int = 24,
+        tags: Mapping[str, str] | None = None,
+    ) -> str:
+        """The kind of a file that could be recorded so; nothing is opened.
+
+        Raises:
+            UsageError: See the class.
+        """
+        kind = _KINDS.get(Path(path).suffix.lower())
+        most = 8 if kind == "FLAC" else 1024
+        wrong = sorted(set(tags or {}) - set(_TAGS))
+        if kind is None or depth not in _DEPTHS or not 1 <= channels <= most or wrong or rate < 1:
+            raise UsageError(
+                "a sound cannot be recorded so",
+                got=f"{Path(path).name}, {channels} channels, {depth} bits, {rate} Hz, "
+                f"tags {sorted(tags or {})}",
+                expected=f".wav or .flac; 1 to {most} channels; 16 or 24 bits; "
+                f"tags among {', '.join(_TAGS)}",
+            )
+        return kind
 
     def write(self, piece: Tensor) -> None:
         """Append (C, n), or (n,) to one channel; values beyond 1 are cut to it.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -14,17 +14,26 @@ from compose_dde.audio.checks import check_sound
 __all__ = ["check_chart", "check_given"]
 
 
-def check_given(sound: Tensor, rate: int, names: Sequence[str]) -> Tensor:
+def check_given(
+    sound: Tensor, rate: int, names: Sequence[str], warn: Callable[[str], None]
+) -> Tensor:
     """A sound `(S, T)` that a model can hear, in float32.
 
-    One that is silent or clipped is heard, with a warning.
+    `warn` receives a line if it is silent or clipped: it is heard all the same.
 
     Raises:
         ShapeError: It has not the stems of the model, no samples, or values that are not finite.
     """
     what = f"the sound ({', '.join(names)})"
+    if not isinstance(cast(Any, sound), Tensor):
+        raise ShapeError(
+            f"{what} is no tensor",
+            got=type(sound).__name__,
+            expected=f"a torch.Tensor ({len(names)}, T)",
+            remedy="torch.from_numpy",
+        )
     for line in check_sound(sound, rate, what=what, channels=len(names)).warnings:
-        warnings.warn(line, stacklevel=3)
+        warn(line)
     return sound.float()
 
 
@@ -42,5 +51,12 @@ def check_chart(chart: Tensor, channels: int) -> Tensor:
         )
     inside = torch.isfinite(chart).all() & (chart.abs() <= 1 + 1e-6).all()
     if not chart.is_floating_point() or not bool(inside):
-        raise ShapeError("a map is broken", got=chart.dtype, expected="values from -1 to 1")
+        finite = chart[torch.isfinite(chart)]
+        lost = chart.numel() - finite.numel()
+        ends = f", {float(finite.min()):g} to {float(finite.max()):g}" if finite.numel() else ""
+        raise ShapeError(
+            "a map is broken",
+            got=f"{chart.dtype}{ends}, {lost} values that are no numbers",
+            expected="floats from -1 to 1",
+        )
     return chart.float()

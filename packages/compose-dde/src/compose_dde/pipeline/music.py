@@ -113,7 +113,7 @@ class MusicPipeline(DDEPipeline):
             return self._music(made if loop else made[:, :, :length])
         if loop:
             raise UsageError("a continuation cannot be a loop", got="loop=True and before")
-        heard = check_given(before, self.sample_rate, self.names)
+        heard = check_given(before, self.sample_rate, self.names, self.warn)
         if heard.shape[1] >= length:
             raise UsageError(
                 "there is nothing left to continue",
@@ -156,15 +156,21 @@ class MusicPipeline(DDEPipeline):
             UsageError: The hole lies outside the sound, or a stem is unknown.
             ShapeError: The sound has other stems, or is not finite.
         """
-        sound = check_given(sound, self.sample_rate, self.names)
-        first, last = (round(second * self.sample_rate) for second in hole)
+        sound = check_given(sound, self.sample_rate, self.names, self.warn)
+        inside = len(hole) == 2 and all(map(math.isfinite, hole))
+        first, last = (round(s * self.sample_rate) for s in hole) if inside else (0, 0)
         if not 0 <= first < last <= sound.shape[1]:
             raise UsageError(
                 "the hole does not lie in the sound",
-                got=f"{hole[0]} to {hole[1]} s",
+                got=" to ".join(f"{second:g} s" for second in hole),
                 expected=f"inside 0 to {sound.shape[1] / self.sample_rate:.2f} s",
             )
-        rows = range(len(self.names)) if stems is None else [self._stem(name) for name in stems]
+        chosen = self.names if stems is None else stems
+        if not chosen:
+            raise UsageError(
+                "no stem would be made anew", got=chosen, expected=", ".join(self.names)
+            )
+        rows = [self._stem(name) for name in chosen]
         begin = max(first - 2 * self.window, 0)
         end = min(last + 2 * self.window, sound.shape[1])
         size = self._fitting(end - begin)
@@ -180,7 +186,6 @@ class MusicPipeline(DDEPipeline):
         whole[:, :, begin:end] = made[:, :, : end - begin]
         return self._music(whole)
 
-    @torch.no_grad()
     def stream(
         self,
         duration: float,
@@ -200,14 +205,30 @@ class MusicPipeline(DDEPipeline):
             windows: Of a block; as trained by default.
             write: Receives every piece before it is handed out.
 
-        Yields:
-            Pieces `(S, n)`; together they are as long as asked for.
+        Returns:
+            Pieces `(S, n)`; together they are as long as asked for. They are made as they are
+            asked for, and arguments are checked before.
+
+        Raises:
+            UsageError: The duration makes no sense, or a block has fewer than two windows.
         """
         left = self._samples(duration)
-        count = windows or int(self.expansion.facts.get("windows", 5))
+        count = int(self.expansion.facts.get("windows", 5)) if windows is None else windows
         if count < 2:
-            raise UsageError("a block needs two windows", got=count)
-        size = span(count, self.window, self.stride[0])
+            raise UsageError(
+                "a block needs two windows", got=count, remedy="leave `windows` out, or raise it"
+            )
+        return self._pieces(left, span(count, self.window, self.stride[0]), generator, write)
+
+    @torch.no_grad()
+    def _pieces(
+        self,
+        left: int,
+        size: int,
+        generator: torch.Generator,
+        write: Callable[[Tensor], None] | None,
+    ) -> Iterator[Tensor]:
+        """`left` samples in blocks of `size`."""
         context, fade = self.window, self._fade
         tail: Tensor | None = None
         while left > 0:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, final
+from typing import ClassVar, cast, final
 
 import torch
 from torch import Tensor
@@ -46,6 +46,8 @@ class PositionsPipeline(DDEPipeline):
         Raises:
             UsageError: A position lies outside, or two are closer than the model can tell apart.
         """
+        if isinstance(cast(object, places), torch.Tensor):
+            places = cast(torch.Tensor, places).tolist()
         apart = float(self.expansion.facts.get("apart", 0.0))
         positions.check_positions(places, apart)
         size = self.expansion.window
@@ -81,9 +83,18 @@ class MapsPipeline(DDEPipeline):
 
         Raises:
             ShapeError: The map has other channels, or values outside its range.
-            UsageError: It is smaller than a part, or no whole number of tokens.
+            UsageError: It is smaller than a part, or no whole number of tokens; or guidance, and
+                the base model was not trained for it.
         """
         chart = check_chart(chart, int(self.expansion.facts.get("map_channels", 3)))
+        if self.walk.w and not self.expansion.facts.get("unconditional"):
+            raise UsageError(
+                "this model of maps was never asked without a map: there is no guidance",
+                got=f"w = {self.walk.w:g}",
+                expected="w = 0, a guidance of 1",
+                remedy="leave guidance out; a folder whose base model knows the empty map says "
+                "so in its facts (`unconditional = true`)",
+            )
         grain = self.grain
         if any(side % grain for side in chart.shape[1:]):
             near = [max(round(side / grain), 1) * grain for side in chart.shape[1:]]

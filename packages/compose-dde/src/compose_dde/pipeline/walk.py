@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import warnings
 from abc import ABC
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -37,6 +38,8 @@ class DDEPipeline(ABC):
         walk: Options of the sampler; by default those of the folder.
         evaluator: How questions are answered: `Local(max_batch)`, `Distributed()`.
         tick: Hears of every step.
+        warn: Receives remarks about what is given, as lines; by default they are warnings of
+            Python.
 
     Raises:
         UsageError: The folder is for something else, or has no such coordinator.
@@ -52,6 +55,7 @@ class DDEPipeline(ABC):
         walk: Walk | None = None,
         evaluator: Evaluator | None = None,
         tick: Tick | None = None,
+        warn: Callable[[str], None] | None = None,
     ) -> None:
         if expansion.subject != self.subject:
             raise UsageError(
@@ -65,6 +69,7 @@ class DDEPipeline(ABC):
         self.walk = walk or expansion.walk
         self.evaluator = evaluator or Local(64)
         self.tick = tick
+        self.warn = warn or _warn
 
     @classmethod
     def from_pretrained(
@@ -82,7 +87,8 @@ class DDEPipeline(ABC):
             UsageError: The folder is for something else.
         """
         expansion = load_expansion(zoo.resolve(model), device)
-        named = {k: options.pop(k) for k in ("steps", "w", "churn") if options.get(k) is not None}
+        given = {key: options.pop(key, None) for key in ("steps", "w", "churn")}
+        named: dict[str, Any] = {key: one for key, one in given.items() if one is not None}
         walk = replace(options.pop("walk", None) or expansion.walk, **named)
         return cls(expansion, walk=walk, **options)
 
@@ -131,7 +137,12 @@ class DDEPipeline(ABC):
 
         Returns:
             `(B, C, *spatial)`, in float32 on the CPU.
+
+        Raises:
+            UsageError: B is less than 1.
         """
+        if shape[0] < 1:
+            raise UsageError("nothing is asked for", got=f"num = {shape[0]}", expected="1 or more")
         sampler = self.sampler
         x = sampler.initial(shape, generator, device=self.device)
         if known is not None:
@@ -144,6 +155,10 @@ class DDEPipeline(ABC):
             if self.tick is not None:
                 self.tick(number, total)
         return x.cpu()
+
+
+def _warn(line: str) -> None:
+    warnings.warn(line, stacklevel=4)
 
 
 def _sampler(walk: Walk) -> Sampler:

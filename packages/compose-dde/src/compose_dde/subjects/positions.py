@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -81,6 +82,12 @@ def check_positions(positions: Sequence[tuple[float, float]], apart: float = 0.0
     Raises:
         UsageError: There is one; the message names it.
     """
+    if any(not _is_pair(one) for one in positions):
+        raise UsageError(
+            "positions are pairs of numbers",
+            got=list(positions),
+            expected="[(x, y), ...], x and y from 0 to 1, as fractions of the picture",
+        )
     for x, y in positions:
         if not (0 <= x <= 1 and 0 <= y <= 1):
             raise UsageError(
@@ -97,3 +104,9 @@ def check_positions(positions: Sequence[tuple[float, float]], apart: float = 0.0
                     expected=f"at least {apart}",
                     remedy="move one, or leave it out: one object would do for both",
                 )
+
+
+def _is_pair(given: object) -> bool:
+    """Whether it is two numbers, whatever the types say."""
+    there = isinstance(given, tuple | list) and len(cast("list[object]", given)) == 2
+    return there and all(isinstance(x, int | float) for x in cast("list[object]", given))
