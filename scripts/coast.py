@@ -1,6 +1,6 @@
 """Draw the schematic map that `examples/coast.toml` names.
 
-Usage: ``python scripts/land_map.py [FOLDER]``
+Usage: ``python scripts/coast.py [FOLDER]``
 
 A place of a land that no tiny model was trained on, four times as wide as what they know.
 """

@@ -1,0 +1,82 @@
+"""The examples as the embedded models make them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from PIL import Image
+
+from compose_core import zoo
+from compose_core.run import run_scene
+from compose_core.scene import load_scene
+
+EXAMPLES = Path(__file__).parents[3] / "examples"
+MODELS = ("dde-music-tiny", "dde-positions-tiny", "dde-maps-tiny")
+
+
+def shipped(model):
+    return model in zoo.known() and zoo.find(model).pinned
+
+
+pytestmark = [
+    pytest.mark.weights,
+    pytest.mark.slow,
+    pytest.mark.skipif(not EXAMPLES.exists(), reason="the examples belong to the repository"),
+    pytest.mark.skipif(not all(map(shipped, MODELS)), reason="the models are not in the zoo"),
+]
+
+
+def made(name, folder, **options):
+    scene = load_scene(EXAMPLES / f"{name}.toml")
+    (path,) = run_scene(scene, method="dde", device="cpu", out=folder, name=name, **options)
+    return scene, path
+
+
+def pixels(path):
+    with Image.open(path) as picture:
+        values = np.asarray(picture.convert("RGB"), np.float32) / 255
+    return torch.from_numpy(values).movedim(2, 0)
+
+
+def flatness(sound):
+    """Geometric over arithmetic mean of the spectrum's power: 0.56 for white noise, 0 for tones."""
+    power = np.abs(np.fft.rfft(sound.reshape(-1, 1024) * np.hanning(1024))) ** 2 + 1e-12
+    return float(np.median(np.exp(np.log(power).mean(1)) / power.mean(1)))
+
+
+def test_two_minutes_of_four_stems_that_sound(tmp_path):
+    scene, path = made("two-minutes", tmp_path, steps=12)
+    mix, rate = soundfile.read(path)
+    assert len(mix) == scene.duration * rate
+    stems = {
+        name: soundfile.read(path.with_suffix(f".{name}.flac"))[0]
+        for name in ("bass", "drums", "guitar", "piano")
+    }
+    np.testing.assert_allclose(np.clip(sum(stems.values()), -1, 1), mix, atol=1e-4)
+    whole = len(mix) // 1024 * 1024
+    assert 0.01 < np.sqrt((mix**2).mean()) < 0.5
+    # Notes, not noise; drums are noise and are left out.
+    assert all(flatness(stems[name][:whole]) < 0.1 for name in ("bass", "guitar", "piano"))
+
+
+def test_an_object_stands_at_each_of_three_points(tmp_path):
+    worlds = pytest.importorskip("compose_worlds.positions")
+    scene, path = made("three-places", tmp_path)
+    asked = torch.tensor([layer.point for layer in scene.layers])
+    found = worlds.find(pixels(path))
+    assert len(found) >= 3
+    assert float(torch.cdist(asked, found).amin(1).max()) < 0.06
+
+
+def test_a_picture_is_true_to_its_map(tmp_path):
+    pytest.importorskip("compose_worlds.terrain")
+    from compose_worlds.terrain import read
+    from compose_worlds.terrain.picture import FLAT, palette
+
+    scene, path = made("coast", tmp_path)
+    picture, chart = pixels(path), pixels(EXAMPLES / "coast-map.png")
+    assert picture.shape == chart.shape == (3, scene.height, scene.width)
+    gaps = (chart.movedim(0, 2)[:, :, None] - palette(FLAT)).square().sum(-1)
+    assert read(picture, gaps.argmin(2)).fidelity > 0.6
