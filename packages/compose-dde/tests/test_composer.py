@@ -16,7 +16,7 @@ from compose_core.prediction import Prediction
 from compose_core.sampler import Heun
 from compose_core.schedule import KarrasVE, Rectified
 from compose_core.testing import laws
-from compose_dde.baselines import Shifted, concat, product, swap
+from compose_dde.baselines import concat, product, swap
 from compose_dde.composer import DDE
 from compose_dde.coordinator import CoordinatorConfig, Transformer
 from compose_dde.domain import Domain
@@ -207,24 +207,6 @@ def test_swapped_parts_own_every_cell_once(domain, every, draw):
     composed = DDE([Gaussian(float(i), 1e-9) for i in range(len(domain))], domain, weights=weights)
     found = composed(x_t, level()).x0
     assert float((found - found.round()).abs().max()) < 1e-6, "each cell belongs to one part"
-
-
-@pytest.mark.parametrize("closed", [False, True])
-def test_windows_that_move_cover_everything_with_few_questions(closed, draw):
-    network = Counted()
-    composed = Shifted(Bound(network), (50,), (16,), (closed,))
-    x_t = draw(2, 2, 50)
-    exact = Shifted(Gaussian(0.3, 0.5), (50,), (16,), (closed,))
-    expected = Gaussian(0.3, 0.5)(x_t, level()).x0
-    places = set()
-    sampler = Heun(KarrasVE(0.01, 5.0).levels(6))
-    for moment in sampler.steps(composed, 5 * x_t):
-        places.add(moment.state)
-        torch.testing.assert_close(exact(x_t, level(), moment.state).x0, expected)
-    assert len(places) > 1
-    # Two samples, at most one window more than would fill the axis.
-    assert max(network.rows) <= 2 * 5
-    laws.check_denoiser(composed, x_t, level())
 
 
 def test_an_object_of_another_size_is_refused(draw):

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from hypothesis import given
@@ -92,6 +94,60 @@ def test_across_the_seam_positions_are_shifted():
             assert abs(away) == 12 * one.hops, "the shifted place is the nearest one"
 
 
+def ways(domain):
+    """From each window to each other one, in cells, on each axis."""
+    return {
+        (i, one.index): tuple(
+            there + by - here
+            for there, by, here in zip(domain.starts[one.index], one.shift, start, strict=True)
+        )
+        for i, (start, row) in enumerate(zip(domain.starts, domain.neighbours(), strict=True))
+        for one in row
+    }
+
+
+def check_short_ways(domain):
+    """Modulo the size each way is given; left is which way round, the same for all at a tie."""
+    found = ways(domain)
+    assert len(found) == len(domain) ** 2
+    for (i, j), way in found.items():
+        places = zip(domain.starts[i], domain.starts[j], domain.size, domain.wrap, strict=True)
+        expected = tuple(
+            (there - here + cells // 2) % cells - cells // 2 if closed else there - here
+            for here, there, cells, closed in places
+        )
+        assert way == expected
+        for one, back, cells in zip(way, found[j, i], domain.size, strict=True):
+            assert one == -back or 2 * one == 2 * back == -cells
+
+
+@given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 60))
+def test_around_a_ring_the_way_is_the_short_one(size, window, stride):
+    if stride <= window <= size:
+        check_short_ways(Domain.ring(size, window, stride))
+
+
+@pytest.mark.parametrize(
+    ("size", "window", "stride"), [(36, 32, 24), (40, 32, 24), (100, 32, 32), (161, 32, 32)]
+)
+def test_around_an_uneven_ring_the_way_is_the_short_one(size, window, stride):
+    check_short_ways(Domain.ring(size, window, stride))
+
+
+@pytest.mark.parametrize(
+    ("size", "window", "stride", "wrap"),
+    [
+        ((20, 9), (8, 5), (5, 4), True),
+        ((36, 40), (32, 32), (24, 24), True),
+        ((100, 32), (32, 32), (32, 32), True),
+        ((30, 14), (6, 8), (4, 3), (True, False)),
+        ((12, 50), (4, 6), (4, 5), True),
+    ],
+)
+def test_on_a_torus_and_a_tube_the_way_is_the_short_one(size, window, stride, wrap):
+    check_short_ways(Domain.grid(size, window, stride, wrap))
+
+
 def test_a_condition_set_shows_one_object():
     domain = Domain.conditions((8, 8), 3)
     assert len(domain) == 3 and set(domain.views) == {Whole()}
@@ -102,10 +158,30 @@ def test_a_condition_set_shows_one_object():
 
 def test_a_graph_of_ones_own():
     corners = [(0, 0), (0, 8), (8, 0), (8, 8), (4, 4)]
-    domain = Domain.graph((16, 16), (8, 8), corners)
+    spokes = [(i, 4) for i in range(4)]
+    domain = Domain.graph((16, 16), (8, 8), corners, spokes)
     hops = {one.index: one.hops for one in domain.neighbours()[0]}
     assert hops == {0: 0, 4: 1, 1: 2, 2: 2, 3: 2}
     assert domain.overlaps() == {(i, 4): 16 for i in range(4)}
+    by_default = Domain.graph((16, 16), (8, 8), corners).neighbours()
+    assert all(one.hops <= 1 for row in by_default for one in row), "corners touch, too"
+
+
+@pytest.mark.parametrize(
+    "domain", [Domain.chain(48, 16, 16), Domain.grid((24, 16), 8, 8), Domain.chain(44, 16, 14)]
+)
+def test_a_graph_of_the_windows_of_a_chain_is_the_chain(domain):
+    found = Domain.graph(domain.size, domain.window, domain.starts)
+    for one, other in zip(found.neighbours(), domain.neighbours(), strict=True):
+        assert set(one) == set(other)
+
+
+def test_windows_without_a_way_are_infinitely_far():
+    domain = Domain.graph((40,), (16,), [(0,), (12,), (24,)], [(0, 1)])
+    first, _, last = domain.neighbours()
+    assert [(one.index, one.hops) for one in first] == [(0, 0), (1, 1), (2, math.inf)]
+    assert [(one.index, one.hops) for one in last] == [(2, 0), (0, math.inf), (1, math.inf)]
+    assert all(one.shift == (0,) for one in last)
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def pixels(path):
 
 
 def flatness(sound):
-    """Geometric over arithmetic mean of the spectrum's power: 0.56 for white noise, 0 for tones."""
+    """Geometric over arithmetic mean of the power: 0.56 for white noise, 0 for tones."""
     power = np.abs(np.fft.rfft(sound.reshape(-1, 1024) * np.hanning(1024))) ** 2 + 1e-12
     return float(np.median(np.exp(np.log(power).mean(1)) / power.mean(1)))
 

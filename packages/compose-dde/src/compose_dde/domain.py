@@ -11,6 +11,7 @@ are neighbours: what a coordinator has to know about it.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -31,13 +32,13 @@ class Neighbour:
 
     Attributes:
         index: Which window.
-        hops: How many edges away.
+        hops: How many edges away; infinite where none lead to it.
         shift: Cells to add to its positions on each axis; not zero where the way to it crosses
-            the seam of a closed axis.
+            the seam of a closed axis. Of ways with equally many edges it is the shortest.
     """
 
     index: int
-    hops: int
+    hops: float
     shift: tuple[int, ...]
 
 
@@ -133,7 +134,8 @@ class Domain:
             size: Cells of the large object on each axis.
             window: Cells of a window.
             starts: The first cell of each window. They must cover the object.
-            edges: Pairs of neighbours; by default those that share cells.
+            edges: Pairs of neighbours; by default those that share cells or touch, at
+                corners too.
 
         Raises:
             UsageError: Windows leave the object or cells of it uncovered; an edge has no end.
@@ -141,7 +143,7 @@ class Domain:
         sizes, windows = tuple(size), tuple(window)
         places = tuple(tuple(start) for start in starts)
         origin = (0,) * len(sizes)
-        pairs = _overlapping(places, windows) if edges is None else list(edges)
+        pairs = _touching(places, windows) if edges is None else list(edges)
         if any(not 0 <= end < len(places) for pair in pairs for end in pair):
             raise UsageError("an edge has no window at its end", got=pairs, expected=len(places))
         both = dict.fromkeys([*pairs, *((j, i) for i, j in pairs)])
@@ -238,11 +240,11 @@ class Domain:
         return origin[:, None] + inside
 
     def neighbours(self) -> tuple[tuple[Neighbour, ...], ...]:
-        """For each part all parts that can be reached along edges, itself first, nearest first."""
+        """For each part all parts, itself first, nearest first; those out of reach come last."""
         steps: dict[int, list[tuple[int, tuple[int, ...]]]] = {i: [] for i in range(len(self))}
         for i, j, shift in self.edges:
             steps[i].append((j, shift))
-        return tuple(_reached(i, steps, self.axes) for i in range(len(self)))
+        return tuple(_reached(i, steps, self.starts) for i in range(len(self)))
 
     def _require_cover(self) -> None:
         for start in self.starts:
@@ -274,46 +276,66 @@ def _edges(
     columns = [sorted({start[axis] for start in starts}) for axis in range(len(size))]
     number = {start: n for n, start in enumerate(starts)}
     for start, i in number.items():
-        moves: list[list[tuple[int, int]]] = []
-        for axis, column in enumerate(columns):
-            place = column.index(start[axis])
-            around = [(column[place], 0)]
-            for other in (place - 1, place + 1):
-                turns, inside = divmod(other, len(column))
-                if turns == 0 or wrap[axis]:
-                    around.append((column[inside], turns * size[axis]))
-            moves.append(around)
-        seen: set[int] = {i}
-        for move in itertools.product(*moves):
+        around = [
+            _beside(column, place, cells, closed)
+            for column, place, cells, closed in zip(columns, start, size, wrap, strict=True)
+        ]
+        for move in itertools.product(*around):
             j = number[tuple(place for place, _ in move)]
-            if j not in seen:
-                seen.add(j)
+            if j != i:
                 yield i, j, tuple(shift for _, shift in move)
 
 
+def _beside(column: list[int], place: int, cells: int, closed: bool) -> list[tuple[int, int]]:
+    """A place on an axis and those next to it, each with its shift the short way."""
+    at = column.index(place)
+    shifts = {place: 0}
+    for step in (at - 1, at + 1):
+        turns, inside = divmod(step, len(column))
+        other, shift = column[inside], turns * cells
+        if turns and not closed:
+            continue
+        # Of two places in a ring each is on both sides of the other.
+        if other not in shifts or abs(other + shift - place) < abs(other + shifts[other] - place):
+            shifts[other] = shift
+    return list(shifts.items())
+
+
 def _reached(
-    origin: int, steps: dict[int, list[tuple[int, tuple[int, ...]]]], axes: int
+    origin: int,
+    steps: dict[int, list[tuple[int, tuple[int, ...]]]],
+    starts: Sequence[tuple[int, ...]],
 ) -> tuple[Neighbour, ...]:
-    found = {origin: Neighbour(origin, 0, (0,) * axes)}
+    def way(j: int, shift: tuple[int, ...]) -> tuple[int, list[int]]:
+        """How far it is, and where to: of two ways round, all windows take the same side."""
+        axes = zip(starts[j], shift, starts[origin], strict=True)
+        moved = [there + by - here for there, by, here in axes]
+        return sum(map(abs, moved)), moved
+
+    nowhere = (0,) * len(starts[origin])
+    found = {origin: Neighbour(origin, 0, nowhere)}
     front = [origin]
     while front:
-        after: list[int] = []
+        after: dict[int, Neighbour] = {}
         for i in front:
             here = found[i]
             for j, shift in steps[i]:
-                if j not in found:
-                    total = tuple(a + b for a, b in zip(here.shift, shift, strict=True))
-                    found[j] = Neighbour(j, here.hops + 1, total)
-                    after.append(j)
-        front = after
-    return tuple(found.values())
+                if j in found:
+                    continue
+                total = tuple(a + b for a, b in zip(here.shift, shift, strict=True))
+                known = after.get(j)
+                nearer = known and known.shift != total and way(j, total) < way(j, known.shift)
+                if known is None or nearer:
+                    after[j] = Neighbour(j, here.hops + 1, total)
+        found |= after
+        front = list(after)
+    others = (j for j in range(len(starts)) if j not in found)
+    return (*found.values(), *(Neighbour(j, math.inf, nowhere) for j in others))
 
 
-def _overlapping(
-    starts: Sequence[tuple[int, ...]], window: tuple[int, ...]
-) -> list[tuple[int, int]]:
-    def share(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
-        return all(abs(x - y) < width for x, y, width in zip(a, b, window, strict=True))
+def _touching(starts: Sequence[tuple[int, ...]], window: tuple[int, ...]) -> list[tuple[int, int]]:
+    def meet(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
+        return all(abs(x - y) <= width for x, y, width in zip(a, b, window, strict=True))
 
     pairs = itertools.combinations(range(len(starts)), 2)
-    return [(i, j) for i, j in pairs if share(starts[i], starts[j])]
+    return [(i, j) for i, j in pairs if meet(starts[i], starts[j])]

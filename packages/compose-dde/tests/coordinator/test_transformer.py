@@ -269,6 +269,18 @@ def test_summaries_of_single_tokens_leave_nothing_out(name, reach, draw):
     close(say(like(net, reach=reach, summaries=tokens), domain, x0), say(net, domain, x0))
 
 
+def test_windows_of_a_graph_hear_each_other_as_in_a_chain(draw):
+    net = trained(dataclasses.replace(LINE, reach=1, summaries=2))
+    starts = [(0,), (16,), (32,)]
+    x0 = draw(1, 3, 2, 16, dtype=torch.float64)
+    chain = say(net, Domain.chain(48, 16, 16), x0)
+    close(say(net, Domain.graph((48,), (16,), starts), x0), chain)
+    close(
+        say(like(net, summaries=4), Domain.graph((48,), (16,), starts, []), x0),
+        say(like(net, reach=None, summaries=0), Domain.chain(48, 16, 16), x0),
+    )
+
+
 def test_summaries_are_heard_from_afar(draw):
     domain = Domain.chain(200, 32, 24)
     net = trained(dataclasses.replace(LINE, reach=0, summaries=2))

@@ -1,5 +1,7 @@
 """The transformer over frames of frequencies."""
 
+import math
+
 import pytest
 import torch
 
@@ -7,6 +9,7 @@ from compose_core.denoiser import Bound
 from compose_core.encoded import Encoded
 from compose_core.errors import ShapeError, UsageError
 from compose_core.schedule import KarrasVE
+from compose_core.testing.laws import tolerance
 from compose_dde.composer import DDE
 from compose_dde.coordinator import Recurrent
 from compose_dde.domain import Domain, span
@@ -94,6 +97,38 @@ def test_standing_out_is_a_share_that_nothing_breaks():
     noise = torch.randn((1, 1, 200, 200), generator=torch.Generator().manual_seed(0))
     assert 0.05 < float(standing_out(noise, torch.tensor(1.0)).mean()) < 0.2
     assert float(standing_out(100 * noise, torch.tensor(1.0)).mean()) > 0.99
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_standing_out_is_the_same_share_in_half_precision(dtype):
+    frames = torch.randn((1, 1, 20, 20), generator=torch.Generator().manual_seed(0)) * 1e-3
+    frames, noise = frames.to(dtype), torch.tensor(1e-6).to(dtype)
+    found = standing_out(frames, noise)
+    assert found.dtype == dtype
+    expected = standing_out(frames.double(), noise.double())
+    torch.testing.assert_close(found.double(), expected, rtol=0, atol=tolerance(dtype))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("sigma", [1e-4, 2e-4, 0.03, 1.0, 52.0, 80.0])
+def test_in_half_precision_it_says_the_same_at_every_level(kind, sigma, dtype):
+    """The oracle has the same rounded weights, and hears the same rounded sounds, in float64."""
+    half = made(**KINDS[kind]).to(dtype)
+    frames = torch.zeros(2, 2, 6, 8, dtype=torch.float64)
+    frames[:, :, :, 5] = 1.0
+    tone = unlapped(frames)
+    x = ((tone + sigma * sounds()) / (sigma**2 + 0.2**2) ** 0.5).to(dtype)
+    noise = torch.full((2,), math.log(sigma) / 4).to(dtype)
+    with torch.no_grad():
+        found = half(x, noise, Encoded())
+        expected = half.double()(x.double(), noise.double(), Encoded())
+        x_t = (tone + sigma * sounds()).to(dtype)
+        x0 = EDMNetwork(half.to(dtype), 0.2)(x_t, KarrasVE().level(sigma), Encoded()).x0
+    assert found.dtype == x0.dtype == dtype
+    assert bool(x0.isfinite().all())
+    bound = 4 * tolerance(dtype) * float(expected.abs().max())
+    torch.testing.assert_close(found.double(), expected, rtol=0, atol=bound)
 
 
 def test_tokens_hear_all_frames_and_stems():

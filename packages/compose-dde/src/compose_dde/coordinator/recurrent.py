@@ -74,18 +74,22 @@ class Recurrent(Coordinator):
         """Nothing: it knows nothing of places."""
 
     def forward(self, heard: Heard, prepared: None) -> Tensor:
-        """See `Coordinator.forward`; takes as many turns as there are parts."""
+        """See `Coordinator.forward`; takes as many turns as there are parts.
+
+        The backbone hears and remembers in its own dtype, whatever that of the parts is.
+        """
         raw = self.precondition.unwrap(heard.x0, heard.x_t, heard.level)
         batch, _, _, *spatial = raw.shape
-        noise = self.precondition.noise(heard.level).to(raw).expand(batch)
-        memory = raw.new_zeros(batch, self.hidden, *spatial)
+        dtype = next(self.backbone.parameters()).dtype
+        noise = self.precondition.noise(heard.level).to(raw.device, dtype).expand(batch)
+        memory = raw.new_zeros(batch, self.hidden, *spatial, dtype=dtype)
         gate = self.gate.reshape(-1, *[1] * len(spatial))
         said: list[Tensor] = []
         for part in raw.unbind(1):
-            out = self.backbone(torch.cat([memory, part], 1), noise, Encoded())
+            out = self.backbone(torch.cat([memory, part.to(dtype)], 1), noise, Encoded())
             # The gate lets nothing through before training; the memory flows either way.
             memory = out[:, : self.hidden]
-            said.append(gate * out[:, self.hidden :])
+            said.append((gate * out[:, self.hidden :]).to(raw.dtype))
         change = torch.stack(said, 1)
         _, scale = self.precondition.skip(heard.level).to_like(change)
         return heard.x0 + scale * change

@@ -123,16 +123,18 @@ class SpectralTransformer(Backbone):
             ShapeError: The length is no multiple of `grain`.
         """
         check_length(x, self.grain)
-        frames = lapped(x, self.grain)  # (B, S, F, block)
-        said = self._said(self._merged(frames), noise).to(x.dtype)
+        # Squares of levels and powers leave what half precision can hold, at both ends.
+        wide = _wide(x)
+        frames = lapped(wide, self.grain)  # (B, S, F, block)
+        said = self._said(self._merged(frames.to(x.dtype)), noise).to(wide.dtype)
         own, *shares = said.chunk(3 if self.gated else 1, 3)
         out = self._apart(own, frames.shape[1])
         if shares:
-            level = (4 * noise.to(x.dtype)).exp()[:, None, None, None] ** 2 / self.sigma_data**2
+            level = (4 * noise.to(wide.dtype)).exp()[:, None, None, None] ** 2 / self.sigma_data**2
             share, taken = (self._apart(one, frames.shape[1]) for one in shares)
             lost = 1 - standing_out(frames, level / (1 + level))
             out = out + (share + taken * (1 + 1 / level).sqrt() * lost) * frames
-        return unlapped(out)
+        return unlapped(out).to(x.dtype)
 
     def _merged(self, frames: Tensor) -> Tensor:
         """Rows of tokens: `(B, S, F, block)`, or `(B, 1, F, S block)` if one holds all stems."""
@@ -167,10 +169,16 @@ def standing_out(frames: Tensor, noise: Tensor) -> Tensor:
         noise: n, its variance, such as `(B, 1, 1, 1)`.
 
     Returns:
-        Of the shape of frames; of noise alone about 0.1.
+        Of the shape and dtype of frames, computed in float32 at least; of noise alone about 0.1.
     """
-    power = F.avg_pool2d(frames**2, 3, stride=1, padding=1, count_include_pad=False)
-    return power**2 / (power**2 + (3 * noise) ** 2 + torch.finfo(power.dtype).tiny)
+    power = F.avg_pool2d(_wide(frames) ** 2, 3, stride=1, padding=1, count_include_pad=False)
+    least = torch.finfo(power.dtype).tiny
+    return (power**2 / (power**2 + (3 * _wide(noise)) ** 2 + least)).to(frames.dtype)
+
+
+def _wide(x: Tensor) -> Tensor:
+    """`x` in float32, or in float64 if it is."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 class _Layer(nn.Module):
