@@ -15,7 +15,7 @@ from compose_dde.coordinator import Recurrent
 from compose_dde.domain import Domain, span
 from compose_dde.lapped import lapped, unlapped
 from compose_dde.networks import EDMNetwork, SpectralTransformer
-from compose_dde.networks.spectral import standing_out
+from compose_dde.networks.spectral import filtered
 
 SMALL = {"channels_in": 2, "block": 8, "width": 16, "depth": 2, "heads": 2}
 KINDS = {
@@ -60,53 +60,53 @@ def test_before_training_it_says_nothing(kind):
     assert not net(sounds(), torch.zeros(2, dtype=torch.float64), Encoded()).any()
 
 
-def silenced(head):
-    """A gated one that says nothing but what `head` puts into the biases of `o`, `s` and `r`."""
+def telling(own, z):
+    """A gated one that says nothing but these, by the biases of `o` and `z`."""
     with torch.random.fork_rng():
         net = SpectralTransformer(**SMALL, sigma_data=0.5).double()
     with torch.no_grad():
-        net.head.bias.copy_(torch.cat([torch.as_tensor(one).expand(8) for one in head]))
+        net.head.bias.copy_(torch.cat([torch.as_tensor(one).expand(8) for one in (own, z)]))
     return net
 
 
-def test_a_share_alone_weighs_frequencies():
-    share = torch.linspace(0, 1, 8, dtype=torch.float64)
-    x = sounds()
-    said = silenced((0.0, share, 0.0))(x, torch.zeros(2, dtype=torch.float64), Encoded())
-    torch.testing.assert_close(said, unlapped(lapped(x, 8) * share))
+@pytest.mark.parametrize("sigma", [1e-4, 0.03, 0.5, 80.0])
+def test_with_variances_it_is_the_filter_of_wiener(sigma):
+    """`D = v / (v + sigma^2) x + c_out o` for each frequency, at any level."""
+    z, own = torch.linspace(-12, 12, 8, dtype=torch.float64), torch.linspace(0, 1, 8).double()
+    x_t = sigma * sounds()
+    with torch.no_grad():
+        found = EDMNetwork(telling(own, z), 0.5)(x_t, KarrasVE().level(sigma), Encoded()).x0
+    v = 0.25 * z.exp()
+    out = sigma * 0.5 / (sigma**2 + 0.25) ** 0.5
+    expected = unlapped(v / (v + sigma**2) * lapped(x_t, 8) + out * own)
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("sigma", [1e-3, 0.03])
-def test_fixed_gates_leave_a_tone_and_silence_the_noise_around_it(sigma):
-    """With `r = -1` a low level is Wiener's filter, whatever the level is."""
-    net = EDMNetwork(silenced((0.0, 0.0, -1.0)), 0.5)
+def test_it_leaves_a_tone_and_silences_what_is_beside_it(sigma):
+    """With the variances of a tone in silence, what is left of the noise is that in the tone."""
+    z = torch.full((8,), -30.0, dtype=torch.float64)
+    z[5] = 8.0
     frames = torch.zeros(1, 2, 40, 8, dtype=torch.float64)
     frames[:, 0, :, 5] = 1.0
     tone = unlapped(frames)
     noise = torch.randn(tone.shape, generator=torch.Generator().manual_seed(3)).double()
-    x_t = tone + sigma * noise
     with torch.no_grad():
-        left = (net(x_t, KarrasVE().level(sigma), Encoded()).x0 - tone) / sigma
-    assert float(left[0, 1].square().mean()) < 0.05 * float(noise[0, 1].square().mean())
-    assert float(lapped(left, 8)[0, 0, :, 5].square().mean()) < 2
+        net = EDMNetwork(telling(0.0, z), 0.5)
+        left = (net(tone + sigma * noise, KarrasVE().level(sigma), Encoded()).x0 - tone) / sigma
+    heard = lapped(left, 8)
+    torch.testing.assert_close(heard[..., 5], lapped(noise, 8)[..., 5], rtol=0.02, atol=0.1)
+    assert float(heard[..., [0, 1, 2, 3, 4, 6, 7]].abs().max()) < 1e-3
 
 
-def test_standing_out_is_a_share_that_nothing_breaks():
-    found = standing_out(torch.zeros(1, 2, 3, 4), torch.tensor(0.0))
-    assert torch.equal(found, torch.zeros(1, 2, 3, 4))
-    noise = torch.randn((1, 1, 200, 200), generator=torch.Generator().manual_seed(0))
-    assert 0.05 < float(standing_out(noise, torch.tensor(1.0)).mean()) < 0.2
-    assert float(standing_out(100 * noise, torch.tensor(1.0)).mean()) > 0.99
-
-
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_standing_out_is_the_same_share_in_half_precision(dtype):
-    frames = torch.randn((1, 1, 20, 20), generator=torch.Generator().manual_seed(0)) * 1e-3
-    frames, noise = frames.to(dtype), torch.tensor(1e-6).to(dtype)
-    found = standing_out(frames, noise)
-    assert found.dtype == dtype
-    expected = standing_out(frames.double(), noise.double())
-    torch.testing.assert_close(found.double(), expected, rtol=0, atol=tolerance(dtype))
+def test_no_variance_breaks_the_filter():
+    """At z = 0 nothing is added to EDM's skip; nothing is lost to rounding near either end."""
+    z = torch.tensor([-1e4, -30.0, 0.0, 30.0, 1e4])
+    for ratio in (-9.0, 0.0, 6.0):
+        found, exact = (filtered(one, torch.tensor(ratio).to(one)) for one in (z, z.double()))
+        assert float(found[2]) == 0
+        assert bool(found.isfinite().all())
+        torch.testing.assert_close(found.double(), exact, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

@@ -8,6 +8,7 @@ base model is `UNet1d`.
 
 from __future__ import annotations
 
+import math
 from typing import Any, cast, final
 
 import torch
@@ -23,6 +24,9 @@ from compose_dde.rope import angles, turn
 
 __all__ = ["SpectralTransformer"]
 
+_FARTHEST = 30.0
+"""Beyond e to this power a variance is none, or any."""
+
 
 @final
 class SpectralTransformer(Backbone):
@@ -33,15 +37,15 @@ class SpectralTransformer(Backbone):
 
     A token is narrower than its frame, so what is said through it alone has to leave out most of
     the noise that EDM's `F` consists of at low levels, and a sound would never become silent
-    between its tones. If `gated`, what is said of a frequency is therefore
+    between its tones. If `gated`, each frequency `k` is therefore heard through a Wiener filter
+    whose prior variance :math:`v_k` the token tells:
 
     .. math::
-        F_k = o_k + s_k x_k + r_k \frac{n_k}{\sigma} \sqrt{\sigma^2 + \sigma_d^2}, \qquad
-        n_k = \frac{(3 \sigma^2)^2}{p_k^2 + (3 \sigma^2)^2} x_k
+        D_k = \frac{v_k}{v_k + \sigma^2} x_k + c_{out} o_k, \qquad v_k = \sigma_d^2 e^{z_k}
 
-    with `o`, `s` and `r` out of the token: `n` is what does not stand out of the noise by the
-    power `p` around it, as in Wiener's filter. At low levels :math:`D = x + r n`, where tones are
-    not touched, however far above the noise they are.
+    with `o` and `z` out of the token. At `z = 0` the first part is EDM's own
+    :math:`c_{skip} x`; a tone is not touched, however far above the noise it is, and silence is
+    silent at any level.
 
     Args:
         channels_in: Stems S.
@@ -52,8 +56,8 @@ class SpectralTransformer(Backbone):
         features: Of the noise level.
         neighbours: Frames on each side that a token hears.
         together: Whether a token holds all stems.
-        gated: Whether shares of what was heard are said.
-        sigma_data: :math:`\sigma_d` of `Precondition`; only for gates.
+        gated: Whether tokens tell variances.
+        sigma_data: :math:`\sigma_d` of `Precondition`; only for these.
 
     Raises:
         UsageError: The heads do not fit the width.
@@ -102,7 +106,7 @@ class SpectralTransformer(Backbone):
         self.modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, 6 * width))
         self.layers = nn.ModuleList(_Layer(width, heads) for _ in range(depth))
         self.norm = nn.LayerNorm(width, elementwise_affine=False, eps=1e-6)
-        self.head = nn.Linear(width, (3 if gated else 1) * cells)
+        self.head = nn.Linear(width, (2 if gated else 1) * cells)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
@@ -123,17 +127,14 @@ class SpectralTransformer(Backbone):
             ShapeError: The length is no multiple of `grain`.
         """
         check_length(x, self.grain)
-        # Squares of levels and powers leave what half precision can hold, at both ends.
         wide = _wide(x)
         frames = lapped(wide, self.grain)  # (B, S, F, block)
         said = self._said(self._merged(frames.to(x.dtype)), noise).to(wide.dtype)
-        own, *shares = said.chunk(3 if self.gated else 1, 3)
+        own, *variance = said.chunk(2 if self.gated else 1, 3)
         out = self._apart(own, frames.shape[1])
-        if shares:
-            level = (4 * noise.to(wide.dtype)).exp()[:, None, None, None] ** 2 / self.sigma_data**2
-            share, taken = (self._apart(one, frames.shape[1]) for one in shares)
-            lost = 1 - standing_out(frames, level / (1 + level))
-            out = out + (share + taken * (1 + 1 / level).sqrt() * lost) * frames
+        if variance:
+            ratio = 4 * noise.to(wide.dtype)[:, None, None, None] - math.log(self.sigma_data)
+            out = out + filtered(self._apart(variance[0], frames.shape[1]), ratio) * frames
         return unlapped(out).to(x.dtype)
 
     def _merged(self, frames: Tensor) -> Tensor:
@@ -161,19 +162,26 @@ class SpectralTransformer(Backbone):
         return self.head(self.norm(x)).unflatten(1, (rows, count))
 
 
-def standing_out(frames: Tensor, noise: Tensor) -> Tensor:
-    r"""How much frequencies stand out of noise: :math:`w = p^2 / (p^2 + (3 n)^2)` in [0, 1].
+def filtered(z: Tensor, ratio: Tensor) -> Tensor:
+    r"""What a Wiener filter adds to EDM's skip, as a factor of the network's input.
+
+    .. math::
+        \frac{1}{c_{in} c_{out}} \left(\frac{v}{v + \sigma^2} - c_{skip}\right)
+        = \left(r + \tfrac1r\right)
+          \left(\frac{1}{1 + r^{-2}} - \frac{1}{1 + r^{-2} e^z}\right), \qquad
+        r = \frac{\sigma}{\sigma_d}
 
     Args:
-        frames: `(B, S, F, block)`; `p` is their power, averaged over those around each.
-        noise: n, its variance, such as `(B, 1, 1, 1)`.
+        z: Logarithm of the prior variance over :math:`\sigma_d^2`; held within ±`_FARTHEST`.
+        ratio: :math:`\ln r`, of a shape that fits.
 
     Returns:
-        Of the shape and dtype of frames, computed in float32 at least; of noise alone about 0.1.
+        Of the shape of z.
     """
-    power = F.avg_pool2d(_wide(frames) ** 2, 3, stride=1, padding=1, count_include_pad=False)
-    least = torch.finfo(power.dtype).tiny
-    return (power**2 / (power**2 + (3 * _wide(noise)) ** 2 + least)).to(frames.dtype)
+    z, power = z.clamp(-_FARTHEST, _FARTHEST), 2 * ratio
+    # As shares of noise, or of sound, whichever are small: those near 1 have lost their digits.
+    low, high = power.sigmoid() - (power - z).sigmoid(), (z - power).sigmoid() - (-power).sigmoid()
+    return (ratio.exp() + (-ratio).exp()) * torch.where(power < 0, low, high)
 
 
 def _wide(x: Tensor) -> Tensor:
