@@ -149,6 +149,7 @@ def test_what_is_untrained_measures_as_the_plain_average(home, monkeypatch):
         channels=4,
         window=(recipe.WINDOW,),
         stride=(recipe.STRIDE,),
+        facts={"sample_rate": recipe.RATE, "stems": list(recipe.STEMS)},
     )
     found = dict(dde_measure.music(made, home / "cache"))
     assert set(recipe.coordinators()) == {"local", "full", "rnn-overlap", "rnn"}

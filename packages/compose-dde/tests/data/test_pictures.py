@@ -1,5 +1,7 @@
 """CLEVR positions, centres of marks, and pairs of maps and pictures."""
 
+import zipfile
+
 import numpy as np
 import pytest
 import torch
@@ -43,6 +45,10 @@ def test_y_can_be_turned_and_none_stays_none(release):
         ({"ims": np.zeros((2, 8, 8, 3), np.float32), "coords_labels": np.zeros((2, 2))}, "fit"),
         ({"ims": np.zeros((2, 8, 8, 3), np.uint8), "coords_labels": np.zeros((3, 2))}, "fit"),
         ({"ims": np.zeros((2, 8, 8, 3), np.uint8), "coords_labels": np.full((2, 2), 9.0)}, "out"),
+        ({"ims": np.zeros((2, 8, 8, 3), np.uint8), "coords_labels": np.full((2, 2), "0")}, "fit"),
+        ({"ims": np.zeros((2, 8, 8, 3), np.uint8), "coords_labels": np.full((2, 2), 1j)}, "fit"),
+        ({"ims": np.zeros((2, 0, 0, 3), np.uint8), "coords_labels": np.zeros((2, 2))}, "fit"),
+        ({"ims": np.uint8(0), "coords_labels": np.zeros((2, 2))}, "fit"),
         (
             {"ims": np.zeros((2, 8, 8, 3), np.uint8), "coords_labels": np.array([{}, {}])},
             "cannot be read",
@@ -63,8 +69,40 @@ def test_damaged_files_and_odd_sizes_are_refused(tmp_path, release):
             ClevrPositions(tmp_path / name, 8)
     with pytest.raises(ComposeError, match="does not exist"):
         ClevrPositions(tmp_path / "none.npz")
-    with pytest.raises(UsageError, match="whole numbers"):
-        ClevrPositions(release[0], 7)
+    for size in (7, 0, -8):
+        with pytest.raises(UsageError, match="whole numbers"):
+            ClevrPositions(release[0], size)
+
+
+def test_no_byte_of_a_compressed_file_can_be_damaged_without_a_word(tmp_path, release):
+    """Whatever the damage is, it is refused, or what was read is what was written."""
+    _, ims, coords = release
+    path = tmp_path / "small.npz"
+    np.savez_compressed(path, ims=ims[:, :4, :4], coords_labels=coords)
+    whole, refused = path.read_bytes(), 0
+    expected = ClevrPositions(path, 4)
+    for at in range(len(whole)):
+        damaged = bytearray(whole)
+        damaged[at] ^= 0x55
+        path.write_bytes(damaged)
+        try:
+            found = ClevrPositions(path, 4)
+        except ComposeError as error:
+            assert str(path) in error.got
+            refused += 1
+        else:
+            assert torch.equal(found.positions, expected.positions)
+            every = torch.arange(len(expected))
+            assert torch.equal(found.batch(every)["x"], expected.batch(every)["x"])
+    assert refused > len(whole) / 2
+
+
+def test_a_member_that_is_no_array_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as file:
+        file.writestr("ims", "hello")
+        file.writestr("coords_labels", "hello")
+    with pytest.raises(ComposeError, match="do not fit"):
+        ClevrPositions(tmp_path / "a.npz", 8)
 
 
 def test_centres_of_marks():

@@ -1,6 +1,9 @@
 """Songs in the layout of Slakh2100 as multi-source diffusion models use it."""
 
+import warnings
+
 import pytest
+import soundfile
 import torch
 
 from compose_core.errors import ComposeError, UsageError
@@ -101,3 +104,31 @@ def test_folders_without_songs_and_other_rates_are_refused(train, tmp_path):
         Slakh(train, 4000)
     with pytest.raises(UsageError, match="impossible"):
         Slakh(train, 4000, rate=RATE, unequal="stretch")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_stems_that_are_no_numbers_are_named(value, train):
+    path = train / "Track00001" / "drums.wav"
+    samples = torch.zeros(16_000, 2)
+    samples[9000, 1] = value
+    soundfile.write(path, samples.numpy(), RATE, "FLOAT")
+    songs = Slakh(train, 4000, rate=RATE)
+    refused = 0
+    for index in range(len(songs)):
+        track, start = songs.place(index)
+        if track.folder.name == "Track00001" and start <= 9000 < start + 4000:
+            refused += 1
+            with pytest.raises(ComposeError, match="no numbers") as caught:
+                songs.batch(torch.tensor([index]))
+            assert str(path) in caught.value.got
+        else:
+            assert bool(songs.piece(index).isfinite().all())
+    assert refused
+
+
+def test_silence_is_normal(train):
+    write(train / "Track00001", "bass", 16.0, 0.0)
+    songs = Slakh(train, 4000, rate=RATE)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert not songs.piece(0)[0].any()

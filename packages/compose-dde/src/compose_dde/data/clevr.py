@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any, final
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -42,7 +41,7 @@ class ClevrPositions:
     def __init__(self, path: str | Path, size: int = 64, *, upwards: bool = False) -> None:
         pictures, positions = _read(Path(path))
         side = pictures.shape[1]
-        if side % size or size < 1:
+        if size < 1 or side % size:
             raise UsageError(
                 "pictures are made smaller by whole numbers only",
                 got=f"{side} to {size}",
@@ -73,33 +72,36 @@ def _read(path: Path) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             names = set(file.files)
-            if not {_PICTURES, _POSITIONS} <= names:
-                hint = "the variant with shapes and relations" if "arr_0" in names else "another"
-                raise ComposeError(
-                    "this is not the file of positions",
-                    got=f"{path}: {hint}, with {', '.join(sorted(names)) or 'nothing'}",
-                    expected=f"arrays {_PICTURES} and {_POSITIONS}",
-                )
-            pictures, positions = file[_PICTURES], file[_POSITIONS]
-    except (OSError, ValueError, EOFError, TypeError, AttributeError, BadZipFile) as error:
-        # ValueError: pickled objects inside; TypeError: a bare array instead of an archive.
+            wanted = [name for name in (_PICTURES, _POSITIONS) if name in names]
+            found = [np.asarray(file[name]) for name in wanted]  # bytes, if it is no array
+    except Exception as error:  # zip, zlib, the header's parser: nearly anything on damaged files
         raise ComposeError(
             "the file of pictures cannot be read",
-            got=f"{path}: {error}".splitlines()[0],
+            got=f"{path}: {type(error).__name__}: {error}".splitlines()[0],
             expected="an npz file of plain arrays",
         ) from error
+    if len(found) < 2:
+        hint = "the variant with shapes and relations" if "arr_0" in names else "another"
+        raise ComposeError(
+            "this is not the file of positions",
+            got=f"{path}: {hint}, with {', '.join(sorted(names)) or 'nothing'}",
+            expected=f"arrays {_PICTURES} and {_POSITIONS}",
+        )
+    pictures, positions = found
     fits = pictures.ndim == 4 and pictures.shape[3] == 3 and pictures.dtype == np.uint8
     square = fits and pictures.shape[1] == pictures.shape[2]
-    if not square or positions.shape != (len(pictures), 2) or not len(pictures):
+    pairs = positions.shape == (*pictures.shape[:1], 2) and positions.dtype.kind in "fiu"
+    if not square or not pairs or not pictures.size:
         raise ComposeError(
             "the arrays do not fit together",
-            got=f"{_PICTURES} {pictures.dtype} {pictures.shape}, {_POSITIONS} {positions.shape}",
-            expected="bytes (N, S, S, 3) and (N, 2)",
+            got=f"{path}: {_PICTURES} {pictures.dtype} {pictures.shape}, "
+            f"{_POSITIONS} {positions.dtype} {positions.shape}",
+            expected="bytes (N, S, S, 3) and numbers (N, 2)",
         )
     if not np.isfinite(positions).all() or positions.max() > 1:
         raise ComposeError(
             "positions lie outside the picture",
-            got=f"up to {positions.max():g}",
+            got=f"{path}: up to {positions.max():g}",
             expected="x and y from 0 to 1, or negative for none",
         )
     return pictures, positions

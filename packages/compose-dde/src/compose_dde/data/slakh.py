@@ -108,6 +108,8 @@ class Slakh:
 
         Raises:
             IndexError: There is no such piece.
+            ComposeError: A file holds values that are no numbers. Stems that are silent or
+                clipped are normal here and nothing is said about them.
         """
         track, start = self.place(index)
         return self.gain * self._read(track, start)
@@ -133,8 +135,9 @@ class Slakh:
                 continue
             there = (probe(path).frames or 0) - start
             if there > 0:
-                found = read_sound(path, start=start, frames=min(there, self.frames))
-                out[row, : found.samples.shape[1]] = to_mono(found.samples)
+                found = read_sound(path, start=start, frames=min(there, self.frames)).samples
+                _require_numbers(found, path, start)
+                out[row, : found.shape[1]] = to_mono(found)
         return out
 
     def _found(self, folder: Path) -> list[Track]:
@@ -186,3 +189,15 @@ class Slakh:
         if frames < low:
             return None, "too short"
         return (Track(folder, stems, frames), "") if frames <= high else (None, "too long")
+
+
+def _require_numbers(samples: Tensor, path: Path, start: int) -> None:
+    # `check_sound` would measure the loudness of every stem of every batch, too.
+    if not bool(samples.isfinite().all()):
+        lost = int((~samples.isfinite()).sum())
+        raise ComposeError(
+            "a stem holds values that are no numbers",
+            got=f"{path}: NaN or infinity, {lost} of {samples.numel()} from sample {start}",
+            expected="finite samples",
+            remedy="export the file again, or leave the track out",
+        )
