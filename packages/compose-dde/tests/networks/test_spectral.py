@@ -15,7 +15,7 @@ from compose_dde.coordinator import Recurrent
 from compose_dde.domain import Domain, span
 from compose_dde.lapped import lapped, unlapped
 from compose_dde.networks import EDMNetwork, SpectralTransformer
-from compose_dde.networks.spectral import filtered
+from compose_dde.networks.spectral import filtered, standing_out
 
 SMALL = {"channels_in": 2, "block": 8, "width": 16, "depth": 2, "heads": 2}
 KINDS = {
@@ -72,11 +72,11 @@ def telling(own, z):
 @pytest.mark.parametrize("sigma", [1e-4, 0.03, 0.5, 80.0])
 def test_with_variances_it_is_the_filter_of_wiener(sigma):
     """`D = v / (v + sigma^2) x + c_out o` for each frequency, at any level."""
-    z, own = torch.linspace(-12, 12, 8, dtype=torch.float64), torch.linspace(0, 1, 8).double()
+    z, own = torch.linspace(-3, 3, 8, dtype=torch.float64), torch.linspace(0, 1, 8).double()
     x_t = sigma * sounds()
     with torch.no_grad():
         found = EDMNetwork(telling(own, z), 0.5)(x_t, KarrasVE().level(sigma), Encoded()).x0
-    v = 0.25 * z.exp()
+    v = 0.25 * (4 * z).exp()
     out = sigma * 0.5 / (sigma**2 + 0.25) ** 0.5
     expected = unlapped(v / (v + sigma**2) * lapped(x_t, 8) + out * own)
     torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12)
@@ -97,6 +97,20 @@ def test_it_leaves_a_tone_and_silences_what_is_beside_it(sigma):
     heard = lapped(left, 8)
     torch.testing.assert_close(heard[..., 5], lapped(noise, 8)[..., 5], rtol=0.02, atol=0.1)
     assert float(heard[..., [0, 1, 2, 3, 4, 6, 7]].abs().max()) < 1e-3
+
+
+def test_a_tone_stands_out_alike_whatever_its_phase():
+    """Of half-integer bins the pseudo-spectrum at the two next to it hardly changes."""
+    time = torch.arange(16 * 64, dtype=torch.float64)
+    found = []
+    for phase in torch.arange(8) * math.pi / 8:
+        tone = torch.cos(math.pi / 64 * 20.5 * time + phase)
+        found.append(standing_out(lapped(tone, 64), torch.tensor(1e-3))[4:-4, 19:22].amax(1))
+    both = torch.stack(found)
+    assert float(both.std() / both.mean()) < 0.05
+    assert float(both.mean()) > 2
+    silent = standing_out(torch.zeros(3, 8), torch.tensor(0.0))
+    assert torch.equal(silent, torch.zeros(3, 8))
 
 
 def test_no_variance_breaks_the_filter():

@@ -41,11 +41,12 @@ class SpectralTransformer(Backbone):
     whose prior variance :math:`v_k` the token tells:
 
     .. math::
-        D_k = \frac{v_k}{v_k + \sigma^2} x_k + c_{out} o_k, \qquad v_k = \sigma_d^2 e^{z_k}
+        D_k = \frac{v_k}{v_k + \sigma^2} x_k + c_{out} o_k, \qquad v_k = \sigma_d^2 e^{4 z_k}
 
     with `o` and `z` out of the token. At `z = 0` the first part is EDM's own
     :math:`c_{skip} x`; a tone is not touched, however far above the noise it is, and silence is
-    silent at any level.
+    silent at any level. Such a token also hears how far each frequency stands out of the noise,
+    which no sum of numbers with random signs tells.
 
     Args:
         channels_in: Stems S.
@@ -56,7 +57,7 @@ class SpectralTransformer(Backbone):
         features: Of the noise level.
         neighbours: Frames on each side that a token hears.
         together: Whether a token holds all stems.
-        gated: Whether tokens tell variances.
+        gated: Whether tokens hear powers and tell variances.
         sigma_data: :math:`\sigma_d` of `Precondition`; only for these.
 
     Raises:
@@ -98,7 +99,7 @@ class SpectralTransformer(Backbone):
         self.heads, self.neighbours, self.gated = heads, neighbours, gated
         self.sigma_data = sigma_data
         cells = block * channels_in if together else block
-        self.embed = nn.Linear((1 + 2 * neighbours) * cells, width)
+        self.embed = nn.Linear((1 + 2 * neighbours + gated) * cells, width)
         self.stems = nn.Parameter(0.02 * torch.randn(1 if together else channels_in, width))
         self.time = nn.Sequential(
             Features(features), nn.Linear(features + 1, width), nn.SiLU(), nn.Linear(width, width)
@@ -129,12 +130,16 @@ class SpectralTransformer(Backbone):
         check_length(x, self.grain)
         wide = _wide(x)
         frames = lapped(wide, self.grain)  # (B, S, F, block)
-        said = self._said(self._merged(frames.to(x.dtype)), noise).to(wide.dtype)
-        own, *variance = said.chunk(2 if self.gated else 1, 3)
+        ratio = 4 * noise.to(wide.dtype)[:, None, None, None] - math.log(self.sigma_data)
+        heard = [self._merged(frames)]
+        if self.gated:
+            heard.append(self._merged(standing_out(frames, (2 * ratio).sigmoid())))
+        said = self._said([one.to(x.dtype) for one in heard], noise).to(wide.dtype)
+        own, *variance = said.chunk(len(heard), 3)
         out = self._apart(own, frames.shape[1])
         if variance:
-            ratio = 4 * noise.to(wide.dtype)[:, None, None, None] - math.log(self.sigma_data)
-            out = out + filtered(self._apart(variance[0], frames.shape[1]), ratio) * frames
+            z = 4 * self._apart(variance[0], frames.shape[1])
+            out = out + filtered(z, ratio) * frames
         return unlapped(out).to(x.dtype)
 
     def _merged(self, frames: Tensor) -> Tensor:
@@ -147,12 +152,14 @@ class SpectralTransformer(Backbone):
             return rows
         return rows[:, 0].unflatten(2, (stems, -1)).transpose(1, 2)
 
-    def _said(self, frames: Tensor, noise: Tensor) -> Tensor:
-        """Rows of tokens `(B, S, F, cells)` to what they say, `(B, S, F, n cells)`."""
+    def _said(self, heard: list[Tensor], noise: Tensor) -> Tensor:
+        """What rows of tokens `(B, S, F, cells)`, and of powers, say: `(B, S, F, n cells)`."""
+        frames, *powers = heard
         rows, count = frames.shape[1:3]
         near = self.neighbours
-        around = F.pad(frames, (0, 0, near, near)).unfold(2, 1 + 2 * near, 1)
-        x = (self.embed(around.flatten(3)) + self.stems[:, None]).flatten(1, 2)
+        around = F.pad(frames, (0, 0, near, near)).unfold(2, 1 + 2 * near, 1).flatten(3)
+        around = torch.cat([around, *powers], 3)
+        x = (self.embed(around) + self.stems[:, None]).flatten(1, 2)
         at = torch.arange(count, device=x.device).repeat(rows)[:, None]
         by = angles(at, x.shape[-1] // self.heads)
         turns = by.cos().to(x), by.sin().to(x)
@@ -160,6 +167,24 @@ class SpectralTransformer(Backbone):
         for layer in self.layers:
             x = layer(x, time, turns)
         return self.head(self.norm(x)).unflatten(1, (rows, count))
+
+
+def standing_out(frames: Tensor, noise: Tensor) -> Tensor:
+    r"""How far each frequency stands out of noise: :math:`\ln(1 + p_k / n) / 4`.
+
+    `p` is the pseudo-spectrum :math:`x_k^2 + (x_{k+1} - x_{k-1})^2` (Daudet & Sandler 2004), which
+    for a steady tone is nearly the same whatever its phase is.
+
+    Args:
+        frames: `(..., block)`.
+        noise: n, its variance, of a shape that fits.
+
+    Returns:
+        Of the shape of frames.
+    """
+    around = F.pad(frames, (1, 1))
+    power = frames**2 + (around[..., 2:] - around[..., :-2]) ** 2
+    return (power / noise.clamp_min(torch.finfo(power.dtype).tiny)).log1p() / 4
 
 
 def filtered(z: Tensor, ratio: Tensor) -> Tensor:
