@@ -21,7 +21,9 @@ from compose_zoo.recipes.dde_toys import SIZE, Toys
 SEED = 22
 SIGMA_DATA = 0.5
 UNSEEN = range(HELD_OUT, HELD_OUT + 256)
-SPREAD = Spread(-1.0, 1.6)
+SPREAD, COORDINATOR_SPREAD = Spread(-1.0, 1.6), Spread(0.3, 1.6)
+"""A coordinator has more to say where it is not decided yet what is at which place."""
+
 WALK = Walk(steps=40, sigma_min=2e-3, sigma_max=80.0, churn=0.0, w=4.0)
 
 BASE = {
@@ -58,9 +60,9 @@ BASE_CONFIG = TrainConfig(
     validate_every=600,
 )
 COORDINATOR_CONFIG = TrainConfig(
-    steps=2_000,
+    steps=3_000,
     batch_size=16,
-    lr=1e-3,
+    lr=3e-3,
     seed=SEED,
     warmup=100,
     ema=0.998,
@@ -120,7 +122,7 @@ def coordinator_task(
         CoordinatedPositions(network, coordinator, (1, 2)),
         data,
         sigma_data=SIGMA_DATA,
-        spread=SPREAD,
+        spread=COORDINATOR_SPREAD,
         held_out=held_out,
         validated=64,
     )
