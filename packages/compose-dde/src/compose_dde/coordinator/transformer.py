@@ -163,8 +163,10 @@ class Transformer(Coordinator):
             if isinstance(module, nn.Linear):
                 nn.init.xavier_uniform_(module.weight)
                 nn.init.zeros_(module.bias)
+        # Of unit size at any width: the 0.02 of large transformers would leave narrow ones deaf to
+        # the noise level for thousands of steps.
         for layer in (self.embed_noise[0], self.embed_noise[2]):
-            nn.init.normal_(layer.weight, std=0.02)  # type: ignore[arg-type]
+            nn.init.normal_(layer.weight, std=layer.in_features**-0.5)  # type: ignore[arg-type]
         quiet = [block.modulation[1] for block in self.blocks]  # type: ignore[index]
         for layer in (*quiet, self.modulation[1], self.head):
             nn.init.zeros_(layer.weight)  # type: ignore[arg-type]
