@@ -203,3 +203,17 @@ def test_impossible_domains_are_refused(make, message):
 def test_windows_of_broken_tokens_are_refused():
     with pytest.raises(ShapeError, match="whole number of tokens"):
         Domain.chain(40, 10, 5).positions(4)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda: Domain.grid((64, 64), (32,), 16),
+        lambda: Domain.grid((64, 64), 32, (16, 16, 16)),
+        lambda: Domain.grid((64, 64), 32, 16, (True,)),
+        lambda: Domain.graph((48,), (16,), [(0,), (16, 3)]),
+    ],
+)
+def test_axes_agree(wrong):
+    with pytest.raises(UsageError, match="axes of size"):
+        wrong()

@@ -96,6 +96,7 @@ class Domain:
         windows = (window,) * len(sizes) if isinstance(window, int) else tuple(window)
         strides = (stride,) * len(sizes) if isinstance(stride, int) else tuple(stride)
         wraps = (wrap,) * len(sizes) if isinstance(wrap, bool) else tuple(wrap)
+        _require_axes(sizes, windows, strides, wraps)
         return cls._boxes(sizes, windows, strides, wraps)
 
     @classmethod
@@ -142,6 +143,7 @@ class Domain:
         """
         sizes, windows = tuple(size), tuple(window)
         places = tuple(tuple(start) for start in starts)
+        _require_axes(sizes, windows, *places)
         origin = (0,) * len(sizes)
         pairs = _touching(places, windows) if edges is None else list(edges)
         if any(not 0 <= end < len(places) for pair in pairs for end in pair):
@@ -267,6 +269,16 @@ class Domain:
 def span(windows: int, window: int, stride: int) -> int:
     """Cells of the chain that `windows` of them cover: `window + (windows - 1) stride`."""
     return window + (windows - 1) * stride
+
+
+def _require_axes(*each: Sequence[object]) -> None:
+    """Everything about axes says as much as there are."""
+    if len({len(one) for one in each}) > 1:
+        raise UsageError(
+            "the axes of size, windows and places do not agree",
+            got=", ".join(str(tuple(one)) for one in each[:4]),
+            expected=f"{len(each[0])} numbers in each",
+        )
 
 
 def _edges(
