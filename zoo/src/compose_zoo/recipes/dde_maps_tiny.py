@@ -21,7 +21,9 @@ from compose_zoo.recipes.dde_parts import seeded, write_half
 SEED = 24
 SIGMA_DATA = 0.5
 UNSEEN = range(HELD_OUT, HELD_OUT + 64)
-SPREAD = Spread(-1.0, 1.6)
+SPREAD, COORDINATOR_SPREAD = Spread(-1.0, 1.6), Spread(0.3, 1.6)
+"""A coordinator has more to say where season and light are not decided yet."""
+
 WINDOW, STRIDE, LARGE = 32, 16, 48
 WALK = Walk(steps=40, sigma_min=2e-3, sigma_max=20.0, churn=8.0)
 
@@ -58,15 +60,15 @@ BASE_CONFIG = TrainConfig(
     validate_every=500,
 )
 COORDINATOR_CONFIG = TrainConfig(
-    steps=1_500,
+    steps=2_400,
     batch_size=8,
-    lr=1e-3,
+    lr=2e-3,
     seed=SEED,
     warmup=100,
     ema=0.998,
     precision="bf16",
-    checkpoint_every=250,
-    validate_every=500,
+    checkpoint_every=300,
+    validate_every=600,
 )
 
 
@@ -115,7 +117,7 @@ def coordinator_task(
         CoordinatedMaps(network, coordinator, WINDOW, STRIDE, LARGE),
         data,
         sigma_data=SIGMA_DATA,
-        spread=SPREAD,
+        spread=COORDINATOR_SPREAD,
         held_out=held_out,
         validated=64,
     )

@@ -26,7 +26,9 @@ from compose_zoo.recipes.dde_songs import GAIN, RATE, SIGMA_DATA, Songs
 SEED = 21
 WINDOW, STRIDE, WINDOWS = 16_384, 12_288, 5
 UNHEARD = range(cache.HELD_OUT, cache.HELD_OUT + 32)
-SPREAD = Spread(-1.6, 1.5)
+SPREAD, COORDINATOR_SPREAD = Spread(-1.6, 1.5), Spread(-0.7, 1.5)
+"""A coordinator has more to say where chords are not decided yet."""
+
 WALK = Walk(steps=50, sigma_min=1e-3, sigma_max=20.0, churn=10.0)
 
 BASE: dict[str, Any] = {
@@ -83,15 +85,15 @@ BASE_CONFIG = TrainConfig(
     validate_every=500,
 )
 COORDINATOR_CONFIG = TrainConfig(
-    steps=1_200,
+    steps=1_600,
     batch_size=4,
-    lr=1e-3,
+    lr=2e-3,
     seed=SEED,
     warmup=100,
     ema=0.998,
     precision="bf16",
     checkpoint_every=200,
-    validate_every=300,
+    validate_every=400,
 )
 
 
@@ -148,7 +150,7 @@ def coordinator_task(
         CoordinatedMusic(network, coordinator, WINDOW, stride, (windows, windows)),
         data,
         sigma_data=SIGMA_DATA,
-        spread=SPREAD,
+        spread=COORDINATOR_SPREAD,
         held_out=held_out,
     )
 
