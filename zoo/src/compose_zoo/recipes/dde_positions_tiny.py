@@ -21,7 +21,7 @@ from compose_zoo.recipes.dde_toys import SIZE, Toys
 SEED = 22
 SIGMA_DATA = 0.5
 UNSEEN = range(HELD_OUT, HELD_OUT + 256)
-SPREAD, COORDINATOR_SPREAD = Spread(-1.0, 1.6), Spread(0.3, 1.6)
+SPREAD, COORDINATOR_SPREAD = Spread(-1.0, 1.6), Spread(1.0, 1.2)
 """A coordinator has more to say where it is not decided yet what is at which place."""
 
 WALK = Walk(steps=40, sigma_min=2e-3, sigma_max=80.0, churn=0.0, w=4.0)
@@ -60,15 +60,15 @@ BASE_CONFIG = TrainConfig(
     validate_every=600,
 )
 COORDINATOR_CONFIG = TrainConfig(
-    steps=3_000,
+    steps=8_000,
     batch_size=16,
-    lr=3e-3,
+    lr=1e-3,
     seed=SEED,
     warmup=100,
-    ema=0.998,
+    ema=0.999,
     precision="bf16",
-    checkpoint_every=250,
-    validate_every=500,
+    checkpoint_every=500,
+    validate_every=1_000,
 )
 
 
