@@ -65,6 +65,7 @@ COORDINATOR_CONFIG = TrainConfig(
     lr=1e-3,
     seed=SEED,
     warmup=100,
+    hold=0.3,
     ema=0.999,
     precision="bf16",
     checkpoint_every=500,
