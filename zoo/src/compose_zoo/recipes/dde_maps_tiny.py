@@ -25,7 +25,7 @@ SPREAD, COORDINATOR_SPREAD = Spread(-1.0, 1.6), Spread(0.5, 1.4)
 """A coordinator has more to say where season and light are not decided yet."""
 
 WINDOW, STRIDE, LARGE = 32, 16, 48
-WALK = Walk(steps=40, sigma_min=2e-3, sigma_max=20.0, churn=8.0)
+WALK = Walk(steps=18, sigma_min=2e-3, sigma_max=20.0, churn=0.0)
 
 BASE = {
     "channels_in": 3,

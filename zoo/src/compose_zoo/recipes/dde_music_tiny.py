@@ -29,7 +29,7 @@ UNHEARD = range(cache.HELD_OUT, cache.HELD_OUT + 32)
 SPREAD, COORDINATOR_SPREAD = Spread(-1.6, 1.5), Spread(-0.7, 1.5)
 """A coordinator has more to say where chords are not decided yet."""
 
-WALK = Walk(steps=50, sigma_min=1e-3, sigma_max=20.0, churn=0.0)
+WALK = Walk(steps=25, sigma_min=1e-3, sigma_max=20.0, churn=0.0)
 """No churn: a small network doubts what it hears, and with added noise faint stems die away."""
 
 BASE: dict[str, Any] = {

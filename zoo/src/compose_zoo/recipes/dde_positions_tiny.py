@@ -24,7 +24,7 @@ UNSEEN = range(HELD_OUT, HELD_OUT + 256)
 SPREAD, COORDINATOR_SPREAD = Spread(-1.0, 1.6), Spread(1.0, 1.2)
 """A coordinator has more to say where it is not decided yet what is at which place."""
 
-WALK = Walk(steps=40, sigma_min=2e-3, sigma_max=80.0, churn=0.0, w=4.0)
+WALK = Walk(steps=18, sigma_min=2e-3, sigma_max=80.0, churn=0.0, w=4.0)
 
 BASE = {
     "channels_in": 3,
