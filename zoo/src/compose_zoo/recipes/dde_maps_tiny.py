@@ -21,7 +21,7 @@ from compose_zoo.recipes.dde_parts import seeded, write_half
 SEED = 24
 SIGMA_DATA = 0.5
 UNSEEN = range(HELD_OUT, HELD_OUT + 64)
-SPREAD, COORDINATOR_SPREAD = Spread(-1.0, 1.6), Spread(0.5, 1.4)
+SPREAD, COORDINATOR_SPREAD = Spread(-1.0, 1.6), Spread(1.0, 1.2)
 """A coordinator has more to say where season and light are not decided yet."""
 
 WINDOW, STRIDE, LARGE = 32, 16, 48
@@ -60,7 +60,7 @@ BASE_CONFIG = TrainConfig(
     validate_every=500,
 )
 COORDINATOR_CONFIG = TrainConfig(
-    steps=3_000,
+    steps=2_000,
     batch_size=8,
     lr=1e-3,
     seed=SEED,

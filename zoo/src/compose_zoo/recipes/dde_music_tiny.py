@@ -26,7 +26,7 @@ from compose_zoo.recipes.dde_songs import GAIN, RATE, SIGMA_DATA, Songs
 SEED = 21
 WINDOW, STRIDE, WINDOWS = 16_384, 12_288, 5
 UNHEARD = range(cache.HELD_OUT, cache.HELD_OUT + 32)
-SPREAD, COORDINATOR_SPREAD = Spread(-1.6, 1.5), Spread(-0.7, 1.5)
+SPREAD, COORDINATOR_SPREAD = Spread(-1.6, 1.5), Spread(0.0, 1.0)
 """A coordinator has more to say where chords are not decided yet."""
 
 WALK = Walk(steps=25, sigma_min=1e-3, sigma_max=20.0, churn=0.0)

@@ -60,13 +60,13 @@ BASE_CONFIG = TrainConfig(
     validate_every=600,
 )
 COORDINATOR_CONFIG = TrainConfig(
-    steps=8_000,
+    steps=5_000,
     batch_size=16,
     lr=1e-3,
     seed=SEED,
     warmup=100,
     hold=0.3,
-    ema=0.999,
+    ema=0.998,
     precision="bf16",
     checkpoint_every=500,
     validate_every=1_000,
