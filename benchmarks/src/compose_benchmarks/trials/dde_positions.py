@@ -23,9 +23,11 @@ from compose_worlds.dice import Dice
 from compose_worlds.positions import find
 from compose_worlds.positions.scene import APART, places
 
-__all__ = ["TRIAL", "asked"]
+__all__ = ["START", "TRIAL", "asked", "draw", "loaded"]
 
-_START = 20_000_000
+START = 20_000_000
+"""Number of the first set of places."""
+
 NEAR = 0.06
 """Farthest from where it was asked for that an object counts, as a share of the picture."""
 
@@ -79,14 +81,15 @@ def _exact(centres: Tensor, told: Tensor) -> bool:
     return len(set(nearest.tolist())) == len(told) and bool((gaps.amin(1) <= NEAR).all())
 
 
-def asked(count: int, n: int) -> Tensor:
+def asked(count: int, n: int, start: int = START) -> Tensor:
     """The first `n` sets of so many places: (n, count, 2)."""
-    each = [places(Dice(_START + i, 31 + count), count, apart=APART) for i in range(n)]
+    each = [places(Dice(start + i, 31 + count), count, apart=APART) for i in range(n)]
     return torch.tensor(each)
 
 
 @lru_cache(maxsize=1)
-def _loaded(model: str, device: str) -> tuple[PositionsPipeline, Kept]:
+def loaded(model: str, device: str) -> tuple[PositionsPipeline, Kept]:
+    """The model, and the metric with its classifier."""
     folder = zoo.resolve(model)
     pipe = PositionsPipeline.from_pretrained(model, device=device)
     classifier = Classifier.load(folder)
@@ -96,7 +99,7 @@ def _loaded(model: str, device: str) -> tuple[PositionsPipeline, Kept]:
 
 def measure(sitting: Sitting, method: str, count: int) -> Sequence[Result]:
     """Pictures of `count` places each, and what the judges see."""
-    pipe, kept = _loaded(sitting.model, sitting.device)
+    pipe, kept = loaded(sitting.model, sitting.device)
     pipe.evaluator = Local(sitting.max_batch)
     held, exact = Kept(kept.classifier, kept.source), Found()
     for start, given, pictures in _made(pipe, sitting, method, count):
@@ -111,17 +114,30 @@ def _made(
     pipe: PositionsPipeline, sitting: Sitting, method: str, count: int
 ) -> Iterator[tuple[int, Tensor, Tensor]]:
     given = asked(count, sitting.n)
-    base, size, w = pipe.expansion.base, pipe.expansion.window, pipe.walk.w
     for start in range(0, sitting.n, sitting.micro_batch):
         some = given[start : start + sitting.micro_batch]
-        if method == "rrr":
-            denoiser = product(base, some)
-        else:
-            coordinator = pipe.coordinator if method == "dde" else None
-            denoiser = expand(base, coordinator, some, size, w=w)
-        dice = [torch.Generator().manual_seed(start + i) for i in range(len(some))]
-        shape = (len(some), pipe.expansion.channels, *size)
-        yield start, some, pipe.run(denoiser.to(pipe.device), shape, dice)
+        yield start, some, draw(pipe, method, some, start, pipe.walk.w)
+
+
+@torch.no_grad()
+def draw(pipe: PositionsPipeline, method: str, given: Tensor, seed: int, w: float) -> Tensor:
+    """Pictures (B, 3, H, W) about [-1, 1] of places (B, L, 2).
+
+    Args:
+        pipe: The model.
+        method: One of `METHODS`.
+        given: The places.
+        seed: Of the first picture; the others follow.
+        w: Weight of guidance; the sum of what places add has none.
+    """
+    base, size = pipe.expansion.base, pipe.expansion.window
+    if method == "rrr":
+        denoiser = product(base, given)
+    else:
+        denoiser = expand(base, pipe.coordinator if method == "dde" else None, given, size, w=w)
+    dice = [torch.Generator().manual_seed(seed + i) for i in range(len(given))]
+    shape = (len(given), pipe.expansion.channels, *size)
+    return pipe.run(denoiser.to(pipe.device), shape, dice)
 
 
 TRIAL = Trial(
