@@ -12,7 +12,11 @@ import sys
 
 from compose_benchmarks.trials.dde_positions import START, TRIAL, Found, Kept, asked, draw, loaded
 
-WEIGHTS = (1.0, 2.0, 4.0, 8.0, 16.0)
+WEIGHTS = {
+    "dde": (4.0, 10.0, 20.0, 30.0),
+    "multidiffusion": (1.0, 2.0, 4.0, 8.0, 20.0),
+    "rrr": (1.0, 2.0, 4.0),
+}
 PLACES, BATCH = 2, 64
 
 
@@ -20,8 +24,8 @@ def main(number: int = 64) -> None:
     """Draw, judge and print."""
     pipe, kept = loaded(TRIAL.model, "cpu")
     given = asked(PLACES, number, START + 1_000_000)
-    for method in ("dde", "multidiffusion"):
-        for w in WEIGHTS:
+    for method, weights in WEIGHTS.items():
+        for w in weights:
             held, exact = Kept(kept.classifier, kept.source), Found()
             for start in range(0, number, BATCH):
                 some = given[start : start + BATCH]

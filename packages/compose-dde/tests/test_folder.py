@@ -185,6 +185,9 @@ def test_whatever_is_loaded_can_be_used(subject, value, folders, tmp_path):
         {"rho": 1e-300},
         {"churn": -1.0},
         {"w": NAN},
+        {"clip": 0.0},
+        {"clip": NAN},
+        {"clip": True},
     ],
     ids=str,
 )

@@ -1,4 +1,5 @@
 import warnings
+from dataclasses import replace
 
 import pytest
 import torch
@@ -278,6 +279,14 @@ def test_places_are_pairs(places, folders):
     pipe = PositionsPipeline.from_pretrained(folders["positions"])
     with pytest.raises(UsageError, match="pairs of numbers"):
         pipe(places, generator=torch.Generator())
+
+
+def test_pictures_stay_within_the_bound_of_the_walk(folders):
+    places = [(0.2, 0.3), (0.7, 0.6)]
+    free = PositionsPipeline.from_pretrained(folders["positions"], w=20.0)
+    kept = PositionsPipeline(free.expansion, walk=replace(free.walk, clip=0.25))
+    assert free(places, generator=seed()).abs().max() > 0.25
+    assert kept(places, generator=seed()).abs().max() <= 0.25 + 1e-5
 
 
 def test_places_may_be_a_tensor(folders):

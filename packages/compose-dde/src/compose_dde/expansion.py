@@ -56,6 +56,7 @@ class Walk:
         rho: How much steps crowd at low noise.
         churn: Total amount of fresh noise.
         w: Weight of guidance (Eq. 6); 0 for none.
+        clip: Largest magnitude of a clean value, kept at every step; none for sounds.
         method: `"heun"`, or `"euler"` with `N` evaluations and no churn.
 
     Raises:
@@ -68,6 +69,7 @@ class Walk:
     rho: float = 7.0
     churn: float = 0.0
     w: float = 0.0
+    clip: float | None = None
     method: Method = "heun"
 
     def __post_init__(self) -> None:
@@ -90,6 +92,10 @@ class Walk:
                 got=self,
                 expected="finite numbers; 1e-9 <= sigma_min <= sigma_max <= 1e9, "
                 "0.1 <= rho <= 1000, churn >= 0",
+            )
+        if self.clip is not None and not (_is_number(self.clip) and self.clip > 0):
+            raise UsageError(
+                "impossible bound of a walk", got=repr(self.clip), expected="a number above 0"
             )
 
 

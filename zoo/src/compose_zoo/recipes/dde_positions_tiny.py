@@ -24,7 +24,8 @@ UNSEEN = range(HELD_OUT, HELD_OUT + 256)
 SPREAD, COORDINATOR_SPREAD = Spread(-1.0, 1.6), Spread(1.0, 1.2)
 """A coordinator has more to say where it is not decided yet what is at which place."""
 
-WALK = Walk(steps=18, sigma_min=2e-3, sigma_max=80.0, churn=0.0, w=4.0)
+WALK = Walk(steps=18, sigma_min=2e-3, sigma_max=80.0, churn=0.0, w=20.0, clip=1.0)
+"""The guidance of the paper, which takes pixels out of their range unless they are kept in it."""
 
 BASE = {
     "channels_in": 3,

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from compose_core import zoo
-from compose_core.denoiser import Denoiser
+from compose_core.denoiser import Clipped, Denoiser
 from compose_core.errors import UsageError
 from compose_core.evaluate import Evaluator, Local
 from compose_core.noise import Generators
@@ -145,6 +145,8 @@ class DDEPipeline(ABC):
             raise UsageError("nothing is asked for", got=f"num = {shape[0]}", expected="1 or more")
         sampler = self.sampler
         x = sampler.initial(shape, generator, device=self.device)
+        if self.walk.clip is not None:
+            denoiser = Clipped(denoiser, self.walk.clip)
         if known is not None:
             denoiser = Known(denoiser, known[0].to(self.device), known[1].to(self.device))
             x = denoiser.start(x)
