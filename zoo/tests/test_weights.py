@@ -34,6 +34,7 @@ MODELS = (
     "t2i-adapter-tiny",
     "gligen-tiny",
     "ears-tiny",
+    "dde-positions-tiny",
     *PLANS,
 )
 """Those that are shipped."""
