@@ -37,10 +37,10 @@ METHODS = {
     "dde": "a trained coordinator, taught with one or two places (DDE), w = 20 as in the paper",
     "multidiffusion": "the mean of what the base says for each place (MultiDiffusion), w = 4",
     "multidiffusion-strong": "the same with the guidance of DDE, w = 20",
-    "rrr": "the sum of what each place adds (Reduce, Reuse, Recycle), w = 2",
+    "rrr": "the sum of what each place adds (Reduce, Reuse, Recycle), w = 4",
 }
 
-GUIDANCE = {"dde": 20.0, "multidiffusion": 4.0, "multidiffusion-strong": 20.0, "rrr": 2.0}
+GUIDANCE = {"dde": 20.0, "multidiffusion": 4.0, "multidiffusion-strong": 20.0, "rrr": 4.0}
 """The best for two places, as `scripts/dde_guidance.py` finds them on others than those here."""
 
 
