@@ -21,7 +21,7 @@ from compose_zoo.recipes.dde_parts import seeded, write_half
 SEED = 24
 SIGMA_DATA = 0.5
 UNSEEN = range(HELD_OUT, HELD_OUT + 64)
-SPREAD, COORDINATOR_SPREAD = Spread(-1.0, 1.6), Spread(1.0, 1.2)
+SPREAD, COORDINATOR_SPREAD = Spread(-1.0, 1.6), Spread(1.4, 1.1)
 """A coordinator has more to say where season and light are not decided yet."""
 
 WINDOW, STRIDE, LARGE = 32, 16, 48
@@ -39,9 +39,9 @@ BASE = {
 COORDINATOR = CoordinatorConfig(
     channels=3,
     axes=2,
-    patch=2,
-    width=48,
-    depth=2,
+    patch=4,
+    width=64,
+    depth=3,
     heads=4,
     context=3,
     second="mlp",
@@ -60,15 +60,15 @@ BASE_CONFIG = TrainConfig(
     validate_every=500,
 )
 COORDINATOR_CONFIG = TrainConfig(
-    steps=2_000,
+    steps=6_000,
     batch_size=8,
     lr=1e-3,
     seed=SEED,
     warmup=100,
     ema=0.998,
     precision="bf16",
-    checkpoint_every=300,
-    validate_every=600,
+    checkpoint_every=500,
+    validate_every=1_000,
 )
 
 
