@@ -102,13 +102,13 @@ def peak(run: Callable[[], object]) -> float:
     marks = Path("/proc/self/clear_refs")
     if marks.exists():
         marks.write_text("5")  # the highest so far becomes what is held now
-    before = _most()
+    before = most()
     run()
-    return _most() - before
+    return most() - before
 
 
-def _most() -> float:
-    """Megabytes that this process has held at most.
+def most() -> float:
+    """Read the megabytes that this process has held at most.
 
     `ru_maxrss` of a child begins with what its parent held, and never falls.
     """
