@@ -105,6 +105,19 @@ def test_the_music_model_is_written_and_small(home, little):
     assert size_of(folder) < 6.2e6 and (folder / "base.safetensors").stat().st_size < 3.7e6
 
 
+@pytest.mark.parametrize("name", ["local", "full", "rnn-overlap", "rnn"])
+def test_every_coordinator_of_music_learns_from_the_first_step(name, home, little):
+    one, stride = dde_music_tiny.coordinators()[name]
+    network = dde_music_tiny.base()
+    with torch.no_grad():
+        network.backbone.head.weight.normal_(0.0, 0.05, generator=torch.Generator().manual_seed(0))
+    songs = dde_songs.Songs(home / "cache" / "stems", 4 * 16_384, range(0, 4))
+    task = dde_music_tiny.coordinator_task(network, one, stride, songs, songs)
+    loss, _ = task.loss(task.batch(torch.tensor([0, 5])), torch.Generator().manual_seed(0))
+    loss.backward()
+    assert max(float(w.grad.abs().max()) for w in one.parameters() if w.grad is not None) > 0
+
+
 def test_the_positions_model_is_written_and_small(home, little):
     dde_positions_tiny.train(home / "dde-positions-tiny", steps=2)
     folder = home / "dde-positions-tiny" / "export"

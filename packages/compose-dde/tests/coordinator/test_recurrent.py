@@ -12,7 +12,7 @@ from compose_dde.networks import SpectralTransformer, UNet1d
 DOMAIN = Domain.chain(44, 16, 12)
 BACKBONES = {
     "unet": lambda: UNet1d(6, 8, 2, (1, 2), (2,), (1,), (False,), 2, 4),
-    "spectral": lambda: SpectralTransformer(6, 8, 16, 1, 2, together=True),
+    "spectral": lambda: SpectralTransformer(6, 8, 16, 1, 2, together=True, quiet=False),
 }
 
 
@@ -45,3 +45,20 @@ def test_the_backbone_may_have_a_dtype_of_its_own(kind, weights, parts, draw):
     assert not torch.allclose(expected, x0.double(), atol=0.1), "it says something"
     bound = 4 * max(tolerance(weights), tolerance(parts))
     torch.testing.assert_close(found.double(), expected, rtol=bound, atol=bound)
+
+
+@pytest.mark.parametrize("kind", BACKBONES)
+def test_nothing_is_said_before_training_and_everything_can_be_learnt(kind, draw):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net = Recurrent(BACKBONES[kind](), 4)
+    x0, x_t, wanted = (draw(2, len(DOMAIN), 2, 16, seed=seed) for seed in (0, 1, 2))
+    assert torch.equal(say(net, x0, x_t), x0)
+    heard = Heard(x0=x0, x_t=x_t, level=KarrasVE().level(0.7))
+    optimizer = torch.optim.SGD(net.parameters(), 0.1)
+    for _ in range(2):
+        optimizer.zero_grad()
+        (net(heard, net.prepare(DOMAIN, x0)) - wanted).square().mean().backward()
+        optimizer.step()
+    # First the gate opens, then it lets the gradient through to those behind it.
+    assert all(weight.grad.abs().max() > 0 for weight in net.parameters())

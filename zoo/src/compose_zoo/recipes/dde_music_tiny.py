@@ -52,6 +52,7 @@ RECURRENT: dict[str, Any] = {
     "neighbours": 0,
     "together": True,
     "gated": False,
+    "quiet": False,
 }
 """0.2M parameters; 16 hidden channels, as in the paper."""
 

@@ -52,7 +52,8 @@ class Recurrent(Coordinator):
     it says is added, and is nothing before training.
 
     Args:
-        backbone: f, with `hidden` channels more than the object has, in and out.
+        backbone: f, with `hidden` channels more than the object has, in and out. Its output must
+            not be zero before training: what is added passes a gate that is.
         hidden: h; 16 in the paper.
         sigma_data: Of the base model.
     """

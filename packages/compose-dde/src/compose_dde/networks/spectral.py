@@ -59,6 +59,8 @@ class SpectralTransformer(Backbone):
         together: Whether a token holds all stems.
         gated: Whether tokens hear powers and tell variances.
         sigma_data: :math:`\sigma_d` of `Precondition`; only for these.
+        quiet: Whether it says nothing before training. Not behind a gate that is closed then, as
+            in `Recurrent`: neither would ever learn.
 
     Raises:
         UsageError: The heads do not fit the width.
@@ -76,6 +78,7 @@ class SpectralTransformer(Backbone):
         together: bool = False,
         gated: bool = True,
         sigma_data: float = 0.2,
+        quiet: bool = True,
     ) -> None:
         super().__init__()
         if width % heads or (width // heads) % 2:
@@ -95,6 +98,7 @@ class SpectralTransformer(Backbone):
             "together": together,
             "gated": gated,
             "sigma_data": sigma_data,
+            "quiet": quiet,
         }
         self.heads, self.neighbours, self.gated = heads, neighbours, gated
         self.sigma_data = sigma_data
@@ -108,8 +112,9 @@ class SpectralTransformer(Backbone):
         self.layers = nn.ModuleList(_Layer(width, heads) for _ in range(depth))
         self.norm = nn.LayerNorm(width, elementwise_affine=False, eps=1e-6)
         self.head = nn.Linear(width, (2 if gated else 1) * cells)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
+        if quiet:
+            nn.init.zeros_(self.head.weight)
+            nn.init.zeros_(self.head.bias)
 
     @property
     def settings(self) -> dict[str, Any]:
