@@ -202,6 +202,17 @@ def test_a_loss_that_is_not_finite_stops_before_the_weights_are_touched(tmp_path
     assert load_newest(tmp_path).step == 4
 
 
+def test_a_loss_without_gradients_stops_at_once(tmp_path):
+    class Deaf(Toy):
+        def loss(self, batch, generator):
+            loss, logs = super().loss(batch, generator)
+            return loss * 0 + loss.detach(), logs
+
+    with pytest.raises(ComposeError, match="every gradient is exactly zero"):
+        list(train(Deaf(), config(), tmp_path))
+    assert load_newest(tmp_path) is None
+
+
 @pytest.mark.parametrize(
     "again", [{"config": config(seed=6)}, {"task": Toy(14)}, {"resume": False}]
 )

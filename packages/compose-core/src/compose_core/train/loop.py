@@ -198,7 +198,7 @@ class _Run:
         means = self.processes.mean({"loss": torch.stack(losses).mean().item(), **sums})
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.config.clip or float("inf"))
         values = {**means, "grad_norm": norm.item()}
-        self._check_finite(values)
+        self._check(values)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.ema.update(self.modules)
@@ -220,7 +220,14 @@ class _Run:
             value = value.contiguous(memory_format=torch.channels_last)
         return value
 
-    def _check_finite(self, values: dict[str, float]) -> None:
+    def _check(self, values: dict[str, float]) -> None:
+        if self.step == 0 and values["grad_norm"] == 0:
+            raise ComposeError(
+                "Nothing can be learnt: every gradient is exactly zero at the first step.",
+                got=f"loss {values['loss']:g}",
+                expected="a loss that depends on what is trained",
+                remedy="look for a frozen module, or for two factors that both begin at zero",
+            )
         # In fp16 an infinite gradient is ordinary: the scaler skips that step and scales less.
         names = ("loss",) if self.config.precision == "fp16" else ("loss", "grad_norm")
         for name in names:
