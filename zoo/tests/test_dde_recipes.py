@@ -37,6 +37,7 @@ def little(monkeypatch):
     monkeypatch.setattr(dde_songs.Songs.__init__, "__defaults__", (range(0, 4),))
     monkeypatch.setattr(dde_toys.Toys.__init__, "__defaults__", (range(0, 48), 1))
     monkeypatch.setattr(dde_lands.Lands.__init__, "__defaults__", (range(0, 10),))
+    monkeypatch.setattr(dde_maps_tiny, "COORDINATOR_PLACES", range(0, 12))
     monkeypatch.setattr(ears_task.EarsTask.__init__, "__defaults__", (range(0, 4), 2))
     for module in (dde_music_tiny, dde_positions_tiny, dde_maps_tiny):
         for name in ("BASE_CONFIG", "COORDINATOR_CONFIG"):

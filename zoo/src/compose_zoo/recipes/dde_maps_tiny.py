@@ -20,7 +20,10 @@ from compose_zoo.recipes.dde_parts import seeded, write_half
 
 SEED = 24
 SIGMA_DATA = 0.5
-UNSEEN = range(HELD_OUT, HELD_OUT + 64)
+UNSEEN = range(HELD_OUT, HELD_OUT + 256)
+COORDINATOR_PLACES = range(0, 16_384)
+"""More than the base model's: a coordinator soon knows the season of a map that it has seen."""
+
 SPREAD, COORDINATOR_SPREAD = Spread(-1.0, 1.6), Spread(2.3, 0.8)
 """A coordinator has more to say where season and light are not decided yet: a part of 32 pixels
 tells the season from noise of 6 down, a whole of 48 from 10 down."""
@@ -62,14 +65,14 @@ BASE_CONFIG = TrainConfig(
 )
 COORDINATOR_CONFIG = TrainConfig(
     steps=4_000,
-    batch_size=8,
+    batch_size=16,
     lr=1e-3,
     seed=SEED,
     warmup=100,
     ema=0.998,
     precision="bf16",
     checkpoint_every=500,
-    validate_every=500,
+    validate_every=1_000,
 )
 
 
@@ -120,7 +123,7 @@ def coordinator_task(
         sigma_data=SIGMA_DATA,
         spread=COORDINATOR_SPREAD,
         held_out=held_out,
-        validated=64,
+        validated=256,
     )
 
 
@@ -145,7 +148,8 @@ def train_coordinator(
     """The second stage."""
     lands = folder.parent / "cache" / "lands"
     coordinator = seeded(SEED, lambda: Transformer(COORDINATOR))
-    task = coordinator_task(network, coordinator, Lands(lands), Lands(lands, UNSEEN))
+    data, held_out = Lands(lands, COORDINATOR_PLACES), Lands(lands, UNSEEN)
+    task = coordinator_task(network, coordinator, data, held_out)
     config = COORDINATOR_CONFIG
     stages.run(task, config, folder / "coordinator", device=device, resume=resume, steps=steps)
     return coordinator

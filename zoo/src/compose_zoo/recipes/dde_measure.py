@@ -28,7 +28,7 @@ from compose_zoo.recipes.dde_lands import Lands
 from compose_zoo.recipes.dde_songs import Songs
 from compose_zoo.recipes.dde_toys import Toys
 
-COUNT = 128
+COUNT = 256
 """Samples of a loss, at as many even quantiles of the noise levels of training."""
 
 
