@@ -64,7 +64,7 @@ BASE_CONFIG = TrainConfig(
     validate_every=500,
 )
 COORDINATOR_CONFIG = TrainConfig(
-    steps=4_000,
+    steps=3_000,
     batch_size=16,
     lr=1e-3,
     seed=SEED,
