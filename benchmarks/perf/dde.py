@@ -180,7 +180,7 @@ def difference() -> float:
 
 def growth() -> float:
     """The most memory that ten minutes take over what their first two do, in one process."""
-    before, early = measure.most(), math.inf
+    before, early = measure.held(), math.inf
     for minutes in stream(10):
         if minutes >= 2:
             early = min(early, measure.most() - before)

@@ -99,12 +99,17 @@ def peak_asked(
 
 def peak(run: Callable[[], object]) -> float:
     """Megabytes by which the memory of this process rises at most while `run` runs once."""
+    before = held()
+    run()
+    return most() - before
+
+
+def held() -> float:
+    """Read the megabytes that this process holds, and let `most` begin with them."""
     marks = Path("/proc/self/clear_refs")
     if marks.exists():
         marks.write_text("5")  # the highest so far becomes what is held now
-    before = most()
-    run()
-    return most() - before
+    return most()
 
 
 def most() -> float:

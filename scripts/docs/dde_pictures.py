@@ -18,15 +18,14 @@ from torch import Tensor
 from workspace import DOCS, ROOT
 
 from compose_benchmarks.studies.chart import grid, tile
-from compose_benchmarks.trials.dde_positions import asked
+from compose_benchmarks.trials.dde_positions import GUIDANCE, asked, draw
 from compose_core.scene import load_scene
 from compose_dde.audio.mel import log_mel
 from compose_dde.audio.resampling import resample
-from compose_dde.baselines import concat, product
+from compose_dde.baselines import concat
 from compose_dde.domain import span
 from compose_dde.makers import MapMaker
 from compose_dde.pipeline import MapsPipeline, MusicPipeline, PositionsPipeline
-from compose_dde.subjects.positions import expand
 from compose_worlds.stems import cache
 
 PICTURES, SOUNDS = DOCS / "assets" / "pictures", DOCS / "assets" / "audio"
@@ -104,14 +103,7 @@ def positions() -> Image.Image:
 def _placed(method: str, given: Tensor) -> Image.Image:
     """A picture, with a cross at each place."""
     pipe = PositionsPipeline.from_pretrained("dde-positions-tiny")
-    base, size, w = pipe.expansion.base, pipe.expansion.window, pipe.walk.w
-    if method == "rrr":
-        denoiser = product(base, given)
-    else:
-        coordinator = pipe.coordinator if method == "dde" else None
-        denoiser = expand(base, coordinator, given, size, w=w)
-    dice = torch.Generator().manual_seed(SET)
-    x = pipe.run(denoiser, (1, pipe.expansion.channels, *size), [dice])
+    x = draw(pipe, method, given, SET, GUIDANCE[method])
     fine = torch.nn.functional.interpolate((x + 1) / 2, scale_factor=4, mode="nearest")[0]
     fine = fine.clamp(0, 1)
     for u, v in given[0].tolist():

@@ -13,18 +13,17 @@ from compose_core.run import run_scene
 from compose_core.scene import load_scene
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
-MODELS = ("dde-music-tiny", "dde-positions-tiny", "dde-maps-tiny")
 
 
-def shipped(model):
-    return model in zoo.known() and zoo.find(model).pinned
+def needs(model):
+    there = model in zoo.known() and zoo.find(model).pinned
+    return pytest.mark.skipif(not there, reason=f"{model} is not in the zoo")
 
 
 pytestmark = [
     pytest.mark.weights,
     pytest.mark.slow,
     pytest.mark.skipif(not EXAMPLES.exists(), reason="the examples belong to the repository"),
-    pytest.mark.skipif(not all(map(shipped, MODELS)), reason="the models are not in the zoo"),
 ]
 
 
@@ -46,6 +45,7 @@ def flatness(sound):
     return float(np.median(np.exp(np.log(power).mean(1)) / power.mean(1)))
 
 
+@needs("dde-music-tiny")
 def test_two_minutes_of_four_stems_that_sound(tmp_path):
     scene, path = made("two-minutes", tmp_path, steps=12)
     mix, rate = soundfile.read(path)
@@ -61,6 +61,7 @@ def test_two_minutes_of_four_stems_that_sound(tmp_path):
     assert all(flatness(stems[name][:whole]) < 0.1 for name in ("bass", "guitar", "piano"))
 
 
+@needs("dde-positions-tiny")
 def test_an_object_stands_at_each_of_three_points(tmp_path):
     worlds = pytest.importorskip("compose_worlds.positions")
     scene, path = made("three-places", tmp_path)
@@ -70,6 +71,7 @@ def test_an_object_stands_at_each_of_three_points(tmp_path):
     assert float(torch.cdist(asked, found).amin(1).max()) < 0.06
 
 
+@needs("dde-maps-tiny")
 def test_a_picture_is_true_to_its_map(tmp_path):
     pytest.importorskip("compose_worlds.terrain")
     from compose_worlds.terrain import read

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import NamedTuple, final
+from typing import Literal, NamedTuple, final
 
 import torch
 from torch import Tensor
@@ -23,7 +23,7 @@ from compose_metrics.features import FeatureMetrics
 from compose_metrics.metric import Keys, PerSample
 from compose_metrics.pictures import as_saved, sizes, taken
 from compose_metrics.result import Result
-from compose_worlds.terrain import chart, draw, read, satellite
+from compose_worlds.terrain import Reading, chart, draw, read, satellite
 from compose_worlds.terrain.places import HELD_OUT
 
 __all__ = ["TRIAL", "Lands", "lands"]
@@ -92,42 +92,50 @@ class Fidelity(PerSample):
 
 
 @final
-class OneWeather(PerSample):
-    """How far the four quarters of a picture agree on season and light, read without a network.
+class Agreement(PerSample):
+    """How far the four quarters of a picture agree, read without a network.
 
-    The share of quarters in the commonest season, times the share lit from the commonest side
-    among those with something tall on their map. A quarter in the colours of no season, or whose
-    tall things throw no shadow, agrees with none.
+    Of the season the share of quarters in the commonest; of the light the share lit from the
+    commonest side, among quarters with something tall on their map. A quarter in the colours of
+    no season agrees with none; neither does one whose tall things throw no shadow. A grey picture
+    is in the colours of winter everywhere, so read this beside `Fidelity`.
+
+    Args:
+        aspect: ``"season"`` or ``"light"``.
     """
 
-    id = "one-weather"
+    def __init__(self, aspect: Literal["season", "light"]) -> None:
+        super().__init__()
+        self.aspect = aspect
+        self.id = f"one-{aspect}"
 
     def update(self, pictures: Tensor, classes: Tensor, *, keys: Keys = None) -> None:
         """Take pictures (B, 3, S, S) in [-1, 1] with classes (B, S, S)."""
         pictures = taken(pictures)
         shown = (pictures + 1) / 2
-        value = [_agreement(one, told) for one, told in zip(shown, classes, strict=True)]
+        value = [self._of(_quarters(one, told)) for one, told in zip(shown, classes, strict=True)]
         self.add(keys, value=torch.tensor(value).double(), size=sizes(pictures))
 
+    def _of(self, quarters: Sequence[Reading]) -> float:
+        if self.aspect == "season":
+            return _commonest([q.season if q.misfit <= _STRANGE else None for q in quarters])
+        tall = [q for q in quarters if q.light is not None]
+        return _commonest([q.light if q.contrast >= _SHADED else None for q in tall])
 
-def _agreement(picture: Tensor, classes: Tensor) -> float:
+
+def _quarters(picture: Tensor, classes: Tensor) -> list[Reading]:
     rows, columns = (side // _SIDE for side in classes.shape)
-    readings = [
-        read(
-            picture[:, y * rows : (y + 1) * rows, x * columns : (x + 1) * columns],
-            classes[y * rows : (y + 1) * rows, x * columns : (x + 1) * columns],
-        )
-        for y in range(_SIDE)
-        for x in range(_SIDE)
+    starts = [(y * rows, x * columns) for y in range(_SIDE) for x in range(_SIDE)]
+    return [
+        read(picture[:, y : y + rows, x : x + columns], classes[y : y + rows, x : x + columns])
+        for y, x in starts
     ]
-    seasons = [one.season if one.misfit <= _STRANGE else None for one in readings]
-    tall = [one for one in readings if one.light is not None]
-    lights = [one.light if one.contrast >= _SHADED else None for one in tall]
-    return _commonest(seasons) * (_commonest(lights) if lights else 1.0)
 
 
 def _commonest(found: Sequence[object]) -> float:
-    """The share of the commonest; None is none."""
+    """The share of the commonest, None being none; 1 where there is nothing to agree on."""
+    if not found:
+        return 1.0
     told = Counter(one for one in found if one is not None)
     return max(told.values(), default=0) / len(found)
 
@@ -143,17 +151,17 @@ def measure(sitting: Sitting, method: str, side: int) -> Sequence[Result]:
     pipe.evaluator = Local(sitting.max_batch)
     told = lands(side, sitting.n)
     features = FeatureMetrics(FID(clip), KID(clip))
-    fidelity, weather = Fidelity(), OneWeather()
+    judges = [Fidelity(), Agreement("season"), Agreement("light")]
     for start, pictures in _made(pipe, sitting, method, told):
         saved = as_saved(pictures.clamp(-1, 1))
         keys = list(range(start, start + len(saved)))
         classes = told.classes[start : start + len(saved)]
         features.update(saved, keys=keys)
-        fidelity.update(saved, classes, keys=keys)
-        weather.update(saved, classes, keys=keys)
+        for judge in judges:
+            judge.update(saved, classes, keys=keys)
     for some in _renders(side, max(REFERENCE * sitting.n, 64)).split(sitting.micro_batch):
         features.update(reference=some)
-    return [*features.compute().values(), fidelity.compute(), weather.compute()]
+    return [*features.compute().values(), *(judge.compute() for judge in judges)]
 
 
 @torch.no_grad()
@@ -186,8 +194,8 @@ TRIAL = Trial(
     protocol=(
         "Held-out maps; the same maps and noise for all methods. Distances are to four times as "
         "many renders of other places, through clip-tiny, which was not made for land. Fidelity "
-        "is the share of pixels in the colour of their class on the map; one-weather tells how "
-        "far the quarters of a picture agree on season and light. Both are read without a network."
+        "is the share of pixels in the colour of their class on the map; one-season and one-light "
+        "tell how far the quarters of a picture agree. These are read without a network."
     ),
     methods=METHODS,
     varies="side",

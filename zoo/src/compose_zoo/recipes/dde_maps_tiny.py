@@ -22,11 +22,13 @@ SEED = 24
 SIGMA_DATA = 0.5
 UNSEEN = range(HELD_OUT, HELD_OUT + 256)
 COORDINATOR_PLACES = range(0, 16_384)
-"""More than the base model's: a coordinator soon knows the season of a map that it has seen."""
+"""More than the base model's. Taught on 4,096 of them the coordinator gained 0.021 +- 0.009 at a
+noise of 10 on maps that it had seen, and 0.003 +- 0.012 on others."""
 
 SPREAD, COORDINATOR_SPREAD = Spread(-1.0, 1.6), Spread(2.3, 0.8)
-"""A coordinator has more to say where season and light are not decided yet: a part of 32 pixels
-tells the season from noise of 6 down, a whole of 48 from 10 down."""
+"""A coordinator has more to say where season and light are not decided yet. With the true textures
+and the season unknown, parts of 32 pixels leave an error of 0.018 at a noise of 6, 0.090 at 10 and
+0.218 at 20; a whole of 48 leaves 0.005, 0.037 and 0.138."""
 
 WINDOW, STRIDE, LARGE = 32, 16, 48
 WALK = Walk(steps=18, sigma_min=2e-3, sigma_max=20.0, churn=0.0)

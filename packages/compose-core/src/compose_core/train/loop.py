@@ -53,7 +53,8 @@ def train(
         UsageError: ``resume`` is off and the folder already holds a run, or seed, data size or
             number of processes differ from those of the checkpoint.
         WeightsError: checkpoints exist but none is whole, or they belong to other networks.
-        ComposeError: the loss or a gradient is not finite; the disk cannot be written.
+        ComposeError: the loss or a gradient is not finite, or every gradient of the first step is
+            zero; the disk cannot be written.
         InterruptedRun: stopped by a signal, after saving.
     """
     folder = Path(folder)
