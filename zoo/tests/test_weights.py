@@ -35,6 +35,7 @@ MODELS = (
     "gligen-tiny",
     "ears-tiny",
     "dde-positions-tiny",
+    "dde-music-tiny",
     *PLANS,
 )
 """Those that are shipped."""
