@@ -15,6 +15,8 @@ CELLS = {
     ("dde", 4): (0.70, 0.05),
     ("multidiffusion", 1): (0.88, 0.05),
     ("multidiffusion", 4): (0.20, 0.05),
+    ("real", 1): (0.99, 0.01),
+    ("real", 4): (0.98, 0.01),
 }
 
 
@@ -54,7 +56,7 @@ def folder(tmp_path, monkeypatch):
         name="toy-trial",
         summary="what a table says",
         protocol="Numbers that are known.",
-        methods={"dde": "the <one>", "multidiffusion": "the other"},
+        methods={"dde": "the <one>", "multidiffusion": "the other", "real": "what there is"},
         varies="places",
         settings=(1, 4),
         measure=measure,
@@ -68,11 +70,12 @@ def folder(tmp_path, monkeypatch):
 def test_a_table_has_methods_by_settings_and_marks_what_leads(trial_pages, folder):
     page = trial_pages.pages(folder)["leaderboards/toy-trial.md"]
     rows = [re.findall(r"<td.*?</td>", row) for row in page.split("<tbody>")[1].split("<tr>")[1:]]
-    assert [len(row) for row in rows] == [3, 3]
-    dde, other = rows
+    assert [len(row) for row in rows] == [3, 3, 3]
+    dde, other, real = rows
     assert 'class="best"' in dde[1] and 'class="best"' in dde[2]
     assert "0.7<" in dde[2] and "0.65 to 0.75" in dde[2]
     assert "≈" in other[1] and "≈" not in other[2] and "0.2<" in other[2]
+    assert "0.99<" in real[1] and 'class="best"' not in "".join(real)
     assert "compose bench trial toy" in page and "8 samples" in page
 
 

@@ -46,15 +46,17 @@ def music() -> Image.Image:
     frames = span(WINDOWS, window, pipe.expansion.stride[0])
     song = cache.stretch(cache.HELD_OUT + 1_000, rate, frames).sum(0)
     found = {
-        "a song of\nthe world": song,
-        "DDE": _sung("local", frames),
-        "MultiDiffusion": _sung("none", frames),
-        "Concat": _end_to_end(frames),
+        "song": song,
+        "dde": _sung("local", frames),
+        "multidiffusion": _sung("none", frames),
+        "concat": _end_to_end(frames),
     }
     for name, one in found.items():
-        _write(name.split("\n")[0].replace(" ", "-").lower(), one, rate)
+        _write(f"dde-music-{name}", one, rate)
     rows = [[_spectrogram(one, rate)] for one in found.values()]
-    return grid(rows, [f"{frames / rate:.0f} seconds, 30 Hz to 2 kHz"], list(found))
+    heads = ["a song of\nthe world", "DDE", "MultiDiffusion", "Concat"]
+    whole = grid(rows, [f"{frames / rate:.0f} seconds, 30 Hz to 2 kHz"], heads)
+    return whole.quantize(128)
 
 
 def _sung(coordinator: str, frames: int) -> Tensor:
@@ -78,7 +80,7 @@ def _write(name: str, sound: Tensor, rate: int) -> None:
     stream = io.BytesIO()
     soundfile.write(stream, fine.numpy(), HEARD, "PCM_16", format="FLAC")
     SOUNDS.mkdir(parents=True, exist_ok=True)
-    (SOUNDS / f"dde-{name}.flac").write_bytes(stream.getvalue())
+    (SOUNDS / f"{name}.flac").write_bytes(stream.getvalue())
 
 
 def _spectrogram(sound: Tensor, rate: int) -> Image.Image:
@@ -90,7 +92,7 @@ def _spectrogram(sound: Tensor, rate: int) -> Image.Image:
 
 
 def positions() -> Image.Image:
-    """One to five places, by each method from the same noise."""
+    """One to five places, each with a noise of its own that is the same for all methods."""
     rows: list[list[Image.Image | None]] = []
     counts = range(1, 6)
     names = {"dde": "DDE", "multidiffusion": "Multi-\nDiffusion", "rrr": "RRR"}
@@ -103,15 +105,15 @@ def positions() -> Image.Image:
 def _placed(method: str, given: Tensor) -> Image.Image:
     """A picture, with a cross at each place."""
     pipe = PositionsPipeline.from_pretrained("dde-positions-tiny")
-    x = draw(pipe, method, given, SET, GUIDANCE[method])
+    x = draw(pipe, method, given, len(given[0]), GUIDANCE[method])
     fine = torch.nn.functional.interpolate((x + 1) / 2, scale_factor=4, mode="nearest")[0]
     fine = fine.clamp(0, 1)
     for u, v in given[0].tolist():
-        col, row = round(u * fine.shape[2]), round(v * fine.shape[1])
-        for arm in range(-4, 5):
-            for y, x_ in ((row + arm, col), (row, col + arm)):
-                if 0 <= y < fine.shape[1] and 0 <= x_ < fine.shape[2]:
-                    fine[:, y, x_] = torch.tensor([1.0, 0.0, 0.4])
+        column, row = round(u * fine.shape[2]), round(v * fine.shape[1])
+        for arm, thick, shade in ((6, 1, 0.0), (5, 0, 1.0)):
+            for down, right in ((arm, thick), (thick, arm)):
+                rows = slice(max(row - down, 0), row + down + 1)
+                fine[:, rows, max(column - right, 0) : column + right + 1] = shade
     return tile(fine, 128)
 
 

@@ -15,9 +15,12 @@ from compose_benchmarks.trials.sit import FOLDER
 from compose_benchmarks.trials.trial import Entry, TrialRecord, load
 
 WIDE = "---\nhide: [toc]\n---\n\n" + NOTE
+REAL = "real"
+"""The method that makes nothing and shows what can be reached: it does not compete."""
+
 MEANING = (
     "**best** of its column · ≈ its interval overlaps with that of the best · "
-    "[95 % interval]. Nothing is corrected for the number of methods and columns.\n"
+    "[95 % interval] · `real` does not compete. Nothing is corrected for the number of methods and columns.\n"
 )
 
 
@@ -83,11 +86,12 @@ def _tables(record: TrialRecord) -> Iterator[str]:
         arrow = "▲" if up else "▼"
         heads = [Head("method", numbers=False)]
         heads += [Head(escape(f"{record.varies} {setting}")) for setting in settings]
-        best = {s: _best([cells.get((m, s)) for m in record.methods]) for s in settings}
+        rivals = [method for method in record.methods if method != REAL]
+        best = {s: _best([cells.get((m, s)) for m in rivals]) for s in settings}
         rows = [
             [
                 Cell(f"<code>{escape(method)}</code>", method, words=True),
-                *(_cell(cells.get((method, s)), best[s]) for s in settings),
+                *(_cell(method, cells.get((method, s)), best[s]) for s in settings),
             ]
             for method in record.methods
         ]
@@ -107,10 +111,10 @@ def _best(found: Sequence[Measured | None]) -> Measured | None:
     return pick(there, key=lambda one: one.value)
 
 
-def _cell(one: Measured | None, best: Measured | None) -> Cell:
+def _cell(method: str, one: Measured | None, best: Measured | None) -> Cell:
     if one is None or best is None:
         return Cell("–")
-    tied = one is not best and _overlap(one, best)
+    tied = method != REAL and one is not best and _overlap(one, best)
     html = f"{one.value:.3g}" + ("&nbsp;≈" if tied else "")
     if one.interval is not None:
         low, high = one.interval.low, one.interval.high
