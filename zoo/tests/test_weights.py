@@ -36,6 +36,7 @@ MODELS = (
     "ears-tiny",
     "dde-positions-tiny",
     "dde-music-tiny",
+    "dde-maps-tiny",
     *PLANS,
 )
 """Those that are shipped."""
