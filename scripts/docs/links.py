@@ -7,7 +7,14 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urljoin, urlsplit
 
-LINKED = {"a": "href", "img": "src", "link": "href", "script": "src", "source": "src"}
+LINKED = {
+    "a": "href",
+    "audio": "src",
+    "img": "src",
+    "link": "href",
+    "script": "src",
+    "source": "src",
+}
 ORIGIN = "http://site.invalid"
 
 

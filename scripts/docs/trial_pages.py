@@ -20,7 +20,8 @@ REAL = "real"
 
 MEANING = (
     "**best** of its column · ≈ its interval overlaps with that of the best · "
-    "[95 % interval] · `real` does not compete. Nothing is corrected for the number of methods and columns.\n"
+    "[95 % interval] · `real` does not compete. "
+    "Nothing is corrected for the number of methods and columns.\n"
 )
 
 
