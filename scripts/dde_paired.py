@@ -4,8 +4,8 @@ Usage: ``python scripts/dde_paired.py dde-maps 48 128 dde multidiffusion`` (tria
 methods); ``dde-music`` likewise. Minutes to hours on one core.
 
 Intervals of single methods in a trial's table overlap although all share maps, noise and
-reference. Here each of ten groups of samples is left out of both methods together. Prints the
-first method's distance less that of each other, with 95 % intervals.
+reference. Here each of ten groups of samples is left out of both methods together; the reference
+stays as it is. Prints the first method's distance less that of each other, with 95 % intervals.
 """
 
 from __future__ import annotations
@@ -73,6 +73,7 @@ def music(windows: int, n: int, methods: Sequence[str]) -> Embedded:
 
 
 TRIALS = {"dde-maps": maps, "dde-music": music}
+MEASURED = {"dde-maps": dde_maps.TRIAL, "dde-music": dde_music.TRIAL}
 
 
 def main(given: Sequence[str] | None = None) -> None:
@@ -83,12 +84,17 @@ def main(given: Sequence[str] | None = None) -> None:
     parser.add_argument("number", type=int)
     parser.add_argument("methods", nargs="+")
     args = parser.parse_args(given)
+    if unknown := set(args.methods) - set(MEASURED[args.trial].methods):
+        parser.error(f"no method of {args.trial}: {', '.join(sorted(unknown))}")
+    if len(args.methods) < 2 or args.number < 2 * GROUPS:
+        parser.error(f"two methods or more are compared, on {2 * GROUPS} samples or more")
     vectors, numbers, reference = TRIALS[args.trial](args.setting, args.number, args.methods)
     known = Moments.of(reference)
     whole = {name: frechet_distance(one, known) for name, one in vectors.items()}
     without = {
         name: torch.tensor(
-            [frechet_distance(one[numbers % GROUPS != g], known) for g in range(GROUPS)]
+            [frechet_distance(one[numbers % GROUPS != g], known) for g in range(GROUPS)],
+            dtype=torch.float64,
         )
         for name, one in vectors.items()
     }
@@ -97,7 +103,7 @@ def main(given: Sequence[str] | None = None) -> None:
     print("\n".join(f"{name:16} {value:.2f}" for name, value in whole.items()))
     for other in others:
         gap = whole[first] - whole[other]
-        bounds = jackknife(without[first].double() - without[other].double(), gap)
+        bounds = jackknife(without[first] - without[other], gap)
         print(f"{first} - {other}: {gap:.2f} [{bounds.low:.2f}, {bounds.high:.2f}]")
 
 

@@ -105,7 +105,10 @@ def peak(run: Callable[[], object]) -> float:
 
 
 def held() -> float:
-    """Read the megabytes that this process holds, and let `most` begin with them."""
+    """Read the megabytes that this process holds, and let `most` begin with them.
+
+    Where the kernel keeps no such mark they are the most so far.
+    """
     marks = Path("/proc/self/clear_refs")
     if marks.exists():
         marks.write_text("5")  # the highest so far becomes what is held now

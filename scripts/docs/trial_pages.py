@@ -20,8 +20,7 @@ REAL = "real"
 
 MEANING = (
     "**best** of its column · ≈ its interval overlaps with that of the best · "
-    "[95 % interval] · `real` does not compete. "
-    "Nothing is corrected for the number of methods and columns.\n"
+    "[95 % interval]. Nothing is corrected for the number of methods and columns.\n"
 )
 
 
@@ -63,6 +62,8 @@ def _page(record: TrialRecord) -> Iterator[str]:
         yield "A quick run: too few samples to say anything.\n"
     yield f"{escape(record.protocol)}\n"
     yield MEANING
+    if REAL in record.methods:
+        yield f"`{REAL}` shows what can be reached and does not compete.\n"
     yield from _tables(record)
     yield "## Methods\n"
     yield "\n".join(f"- `{name}`: {escape(line)}" for name, line in record.methods.items()) + "\n"
@@ -113,9 +114,9 @@ def _best(found: Sequence[Measured | None]) -> Measured | None:
 
 
 def _cell(method: str, one: Measured | None, best: Measured | None) -> Cell:
-    if one is None or best is None:
+    if one is None:
         return Cell("–")
-    tied = method != REAL and one is not best and _overlap(one, best)
+    tied = method != REAL and best is not None and one is not best and _overlap(one, best)
     html = f"{one.value:.3g}" + ("&nbsp;≈" if tied else "")
     if one.interval is not None:
         low, high = one.interval.low, one.interval.high

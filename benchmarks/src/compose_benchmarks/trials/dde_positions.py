@@ -65,8 +65,8 @@ class Kept(PerSample):
         """Take pictures (B, 3, H, W) in [-1, 1] with places (B, L, 2)."""
         height, width = pictures.shape[2:]
         steps = torch.tensor(AROUND if self.near else [(0, 0)]) / torch.tensor([width, height])
-        asked_at = (given[:, :, None] + steps).flatten(1, 2)
-        held = self.classifier.holds(pictures.cpu().clamp(-1, 1), asked_at.cpu())
+        asked_at = (given.cpu()[:, :, None] + steps).flatten(1, 2)
+        held = self.classifier.holds(pictures.cpu().clamp(-1, 1), asked_at)
         value = held.unflatten(1, (given.shape[1], len(steps))).any(2).all(1)
         self.add(keys, value=value.double())
 
@@ -87,7 +87,7 @@ class Found(PerSample):
     def update(self, pictures: Tensor, given: Tensor, *, keys: Keys = None) -> None:
         """Take pictures (B, 3, H, W) in [-1, 1] with places (B, L, 2)."""
         shown = (pictures.cpu().clamp(-1, 1) + 1) / 2
-        value = [_exact(find(one), told) for one, told in zip(shown, given, strict=True)]
+        value = [_exact(find(one), told) for one, told in zip(shown, given.cpu(), strict=True)]
         self.add(keys, value=torch.tensor(value).double())
 
 
