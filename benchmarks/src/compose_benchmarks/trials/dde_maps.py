@@ -99,8 +99,8 @@ class Agreement(PerSample):
     commonest side, among quarters with something tall on their map. A quarter in the colours of
     no season agrees with none; neither does one whose tall things throw no shadow. Where no
     quarter has anything tall, all agree on the light. Only what is far from every season is of
-    none: a quarter with two seasons in it may count as the one that fits better, and grey is in the
-    colours of winter, so read this beside `Fidelity`.
+    none: a quarter with two seasons in it may count as the one that fits better, and grey is in
+    the colours of winter, so read this beside `Fidelity`.
 
     Args:
         aspect: ``"season"`` or ``"light"``.
