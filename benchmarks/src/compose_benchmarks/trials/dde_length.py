@@ -13,7 +13,7 @@ TRIAL = replace(
     MUSIC,
     name="dde-length",
     summary="music of 5 to 100 windows, of which coordinators were taught 5",
-    methods={name: METHODS[name] for name in ("dde", "dde-full", "multidiffusion", "real")},
+    methods={name: METHODS[name] for name in ("dde", "multidiffusion", "real")},
     settings=(5, 20, 50, 100),
     n=8,
 )
