@@ -15,7 +15,7 @@ from compose_benchmarks.trials.dde_positions import START, TRIAL, Found, Kept, a
 WEIGHTS = {
     "dde": (4.0, 10.0, 20.0, 30.0),
     "multidiffusion": (1.0, 2.0, 4.0, 8.0, 20.0),
-    "rrr": (1.0, 2.0, 4.0),
+    "rrr": (1.0, 2.0, 4.0, 8.0, 20.0),
 }
 PLACES, BATCH = 2, 64
 
