@@ -93,18 +93,18 @@ def _spectrogram(sound: Tensor, rate: int) -> Image.Image:
 
 def positions() -> Image.Image:
     """One to five places, each with a noise of its own that is the same for all methods."""
+    pipe = PositionsPipeline.from_pretrained("dde-positions-tiny")
     rows: list[list[Image.Image | None]] = []
     counts = range(1, 6)
     names = {"dde": "DDE", "multidiffusion": "Multi-\nDiffusion", "rrr": "RRR"}
     for method in names:
-        rows.append([_placed(method, asked(count, SET + 1)[-1:]) for count in counts])
+        rows.append([_placed(pipe, method, asked(count, SET + 1)[-1:]) for count in counts])
     heads = ["1 place", *(f"{count} places" for count in counts[1:])]
     return grid(rows, heads, list(names.values()))
 
 
-def _placed(method: str, given: Tensor) -> Image.Image:
+def _placed(pipe: PositionsPipeline, method: str, given: Tensor) -> Image.Image:
     """A picture, with a cross at each place."""
-    pipe = PositionsPipeline.from_pretrained("dde-positions-tiny")
     x = draw(pipe, method, given, len(given[0]), GUIDANCE[method])
     fine = torch.nn.functional.interpolate((x + 1) / 2, scale_factor=4, mode="nearest")[0]
     fine = fine.clamp(0, 1)
